@@ -70,7 +70,7 @@ class Evaluator:
         manifest: StaticManifest | None = None,
         tokenizers: str = OFFLINE,
         order_seed: int = 0,
-        fresh: bool = False,
+        no_cache: bool = False,
         in_sample: bool = False,
         plugins: PluginLimits | None = None,
         llm: MeteredLlm | None = None,
@@ -85,7 +85,7 @@ class Evaluator:
             manifest: rates, cache TTL and tokenizers; default: the locked manifest.
             tokenizers: the tokenizer set.
             order_seed: the seed of the order in which routers see the trajectories.
-            fresh: ask routers again even if the store has their results.
+            no_cache: ask routers again even if the store has their results.
             in_sample: also score trained routers on rows that they were trained on, and mark them.
             plugins: limits of user routers' processes.
             llm: the LLM handle for routers that ask an LLM themselves; None: their LLM calls are refused.
@@ -103,7 +103,7 @@ class Evaluator:
         self._manifest = manifest or static_manifest()
         self._tokenizers = tokenizer_set(self._manifest, tokenizers)
         self._order_seed = order_seed
-        self._no_cache = fresh
+        self._no_cache = no_cache
         self.progress = progress
         self._predictions_by_key: dict[str, Predictions] = {}
         """Predictions of this evaluator by cache key; each router is asked once, since that may take time and money."""

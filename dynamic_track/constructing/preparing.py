@@ -15,7 +15,7 @@ from dynamic_track import harness
 from dynamic_track.constructing.settings import AgentExecutorSettings, errors_name_key
 from dynamic_track.rehearsal.edits import has_edits
 from dynamic_track.rehearsal.preparing import prepare_rehearsal
-from dynamic_track.rehearsal.provider import Faults, SimulatedModels, simulated_provider
+from dynamic_track.rehearsal.provider import Faults, simulated_provider
 from dynamic_track.rehearsal.rehearsal_runs import Rehearsal
 from dynamic_track.rehearsal.simulation import read_difficulty
 from dynamic_track.rehearsal.skills import read_skill_table
@@ -191,14 +191,7 @@ class Providers:
         return Provider(RateLimitedSource(gateway, limits), self._work.secrets)
 
     def _simulated(self, rehearsal: Rehearsal, seed: str) -> Provider:
-        models = SimulatedModels(
-            rehearsal.known,
-            rehearsal.pool,
-            seed=seed,
-            faults=rehearsal.faults,
-            skills=rehearsal.skills,
-            memory=self._folder / f"provider-{seed}.jsonl",
-        )
+        models = rehearsal.simulated_models(seed, self._folder / f"provider-{seed}.jsonl")
         server = self._open.enter_context(simulated_provider(models, rehearsal.pool))
         gateway = self._open.enter_context(Gateway(server.api_base, None))
         clocks = VirtualClocks()

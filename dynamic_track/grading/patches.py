@@ -75,7 +75,7 @@ def grade_all(
     *,
     workers: int = 2,
     build: bool = False,
-    fresh: bool = False,
+    no_cache: bool = False,
     progress: Progress = no_progress,
 ) -> Grades:
     """Grade patches in parallel.
@@ -88,7 +88,7 @@ def grade_all(
         limits: the limits of one grading.
         workers: how many patches are graded in parallel.
         build: build the images of tasks that have a Dockerfile.
-        fresh: grade again even if a cached verdict exists.
+        no_cache: grade again even if a cached verdict exists.
         progress: called with the number of graded patches.
 
     Raises:
@@ -108,7 +108,7 @@ def grade_all(
                 raise error
             if error is not None:
                 return no_verdict(task, error.cause, str(error))
-            return grade(engine, task, patches[task.id], store, limits, fresh=fresh, checkpoint=checkpoint)
+            return grade(engine, task, patches[task.id], store, limits, no_cache=no_cache, checkpoint=checkpoint)
         except (AbortedError, HarnessMissingError, StoreWriteError):
             raise
         except Exception as unexpected:  # noqa: BLE001 - an error with one patch must not affect others

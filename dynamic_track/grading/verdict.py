@@ -97,7 +97,7 @@ def grade(
     store: VerdictStore,
     limits: GradingLimits | None = None,
     *,
-    fresh: bool = False,
+    no_cache: bool = False,
     checkpoint: Callable[[], None] | None = None,
 ) -> Verdict:
     """Grade whether a patch resolves a task; a cached verdict is used if there is one.
@@ -108,7 +108,7 @@ def grade(
         patch: a unified diff; an empty one is unresolved without a container.
         store: the store of verdicts.
         limits: the limits of grading.
-        fresh: grade again even if a cached verdict exists.
+        no_cache: grade again even if a cached verdict exists.
         checkpoint: called while tests run; raises if they are to be aborted.
 
     Returns:
@@ -122,7 +122,7 @@ def grade(
         image = engine.image_identity(task.image)
         blank = replace(blank, image=image, fingerprint=_fingerprint(task, patch, image, blank.swebench))
         assert blank.fingerprint is not None  # noqa: S101 - set in the line above
-        if not fresh and (kept := store.find(blank.fingerprint)) is not None:
+        if not no_cache and (kept := store.find(blank.fingerprint)) is not None:
             content, log = kept
             return replace(_from_json(blank, content), log=log, from_cache=True)
         return _grade_in_container(engine, task, patch, store, limits, blank, checkpoint)

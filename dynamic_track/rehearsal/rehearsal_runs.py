@@ -68,6 +68,15 @@ class Rehearsal:
     sources: Mapping[str, Any] = field(default_factory=dict)
     """Where the tasks and the pool were found, for a replay."""
 
+    def simulated_models(self, seed: str, memory: Path) -> SimulatedModels:
+        """Make the models of a run.
+
+        Args:
+            seed: of their random choices.
+            memory: the file that keeps what their prompt caches hold, for a run that is continued.
+        """
+        return SimulatedModels(self.known, self.pool, seed=seed, faults=self.faults, skills=self.skills, memory=memory)
+
     @property
     def simulation_fingerprint(self) -> str:
         """The fingerprint of the simulated models: their skills, what they know, and their faults."""
@@ -223,14 +232,7 @@ def _execute_run(
     progress: Progress,
 ) -> RunSummary:
     run_dir.mkdir(parents=True, exist_ok=True)
-    models = SimulatedModels(
-        rehearsal.known,
-        rehearsal.pool,
-        seed=seed,
-        faults=rehearsal.faults,
-        skills=rehearsal.skills,
-        memory=run_dir / MEMORY_FILE,
-    )
+    models = rehearsal.simulated_models(seed, run_dir / MEMORY_FILE)
     clocks = VirtualClocks()
     with simulated_provider(models, rehearsal.pool) as server, Gateway(server.api_base, None) as gateway:
         return execute_plan(

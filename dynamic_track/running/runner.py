@@ -279,7 +279,7 @@ def give_verdict(
     if no_image is not None and patch.strip():
         verdict = no_verdict(task, no_image.cause, str(no_image))
     else:
-        verdict = grade(engine, task, patch, verdicts, limits, fresh=no_cache, checkpoint=checkpoint)
+        verdict = grade(engine, task, patch, verdicts, limits, no_cache=no_cache, checkpoint=checkpoint)
     run.write(task.id, log.recording.trial, "verdict.json", _json(_portable(verdict)))
     log.write(
         VerdictLine(

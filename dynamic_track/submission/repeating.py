@@ -84,10 +84,7 @@ def grade_again(
         CausedError: the engine does not answer.
     """
     subject = run.part.run
-    if run.plan.sources["tasks"] == "unknown":
-        findings.add(
-            "grade", subject, Status.warned, "the tasks are not here: name them with --tasks", level=Level.grade
-        )
+    if not _has_tasks(run, findings, Level.grade):
         return
     graded = {f"{each.case}/{each.trial}": each for each in _graded(run)}
     chosen = sampling.draw(list(graded), number, f"grade {subject}")
@@ -146,9 +143,7 @@ def replay_again(
         CausedError: the engine does not answer.
     """
     subject = run.part.run
-    if run.plan.sources["tasks"] == "unknown":
-        what = "the tasks are not here: name them with --tasks"
-        findings.add("replay", subject, Status.warned, what, level=Level.replay)
+    if not _has_tasks(run, findings, Level.replay):
         return
     if run.plan.overrides.get("network") or "image" in run.plan.overrides:
         what = "its containers had a network or another image: commands that strangers chose are not run with either"
@@ -231,9 +226,7 @@ def run_again(
         what = "a rehearsal is not run again: its models are a function of what they are asked, which --replay shows"
         findings.add("rerun", subject, Status.warned, what, level=Level.rerun)
         return
-    if run.plan.sources["tasks"] == "unknown":
-        what = "the tasks are not here: name them with --tasks"
-        findings.add("rerun", subject, Status.warned, what, level=Level.rerun)
+    if not _has_tasks(run, findings, Level.rerun):
         return
     claimed = _claimed(run.score.run)
     chosen = sampling.draw(list(claimed), rerun.number, f"rerun {subject}")
@@ -349,6 +342,15 @@ def _graded(run: VerifiedRun) -> list[Recording]:
         for each in read_run(run.folder).trials.values()
         if each.end is not None and each.verdict is not None and each.verdict.resolved is not None
     ]
+
+
+def _has_tasks(run: VerifiedRun, findings: Findings, level: Level) -> bool:
+    """Return whether the tasks of a run are here; if not, the check of that level is a warning."""
+    if run.plan.sources["tasks"] != "unknown":
+        return True
+    what = "the tasks are not here: name them with --tasks"
+    findings.add(str(level), run.part.run, Status.warned, what, level=level)
+    return False
 
 
 def _is_infra(told: object) -> bool:

@@ -103,7 +103,7 @@ def test_a_bank_is_scored_as_in_default_isolation(strict: StrictIsolation, embed
     spec = f"{write(GOOD)}?salt=3"
     with Bank.open(DEFAULT_BANK, embedded_store) as bank:
         scores = [
-            Evaluator(bank, plugins=limits(isolation=isolation), fresh=True).board([spec]).entries[0]
+            Evaluator(bank, plugins=limits(isolation=isolation), no_cache=True).board([spec]).entries[0]
             for isolation in (None, strict)
         ]
         assert scores[0].first_error is scores[1].first_error is None

@@ -65,12 +65,12 @@ def test_bad_routers_cost_the_good_ones_nothing(banked: Store, write_router: Wri
         judged: list[Entry] = []
         # What a decision takes is a part of what all of them take.
         decision_s = limit_for(
-            lambda: judged.append(Evaluator(bank, plugins=limits(), fresh=True).board([good]).entries[0]),
+            lambda: judged.append(Evaluator(bank, plugins=limits(), no_cache=True).board([good]).entries[0]),
             at_least_s=0.2,
             times=1,
         )
         (alone,) = judged
-        several = Evaluator(bank, plugins=limits(decision_s=decision_s), fresh=True)
+        several = Evaluator(bank, plugins=limits(decision_s=decision_s), no_cache=True)
         entries = several.board([bad[0], flaky, *bad[1:], good]).entries
     by_name = {entry.router: entry for entry in entries}
     assert by_name[good].score == alone.score

@@ -48,19 +48,24 @@ def installed(folder: Path, name: str, code: str, points: Mapping[str, str], ver
     return folder
 
 
-def test_a_new_project_passes_its_own_test_and_is_known_once_installed(banked: Store, tmp_path: Path) -> None:
-    new = twinbench("router", "new", "my-router", "--in", tmp_path, "--json").succeeded().json
-    project = tmp_path / "my-router"
-    assert sorted(new["files"]) == sorted(
-        str(project / name) for name in ("pyproject.toml", "README.md", "my_router/__init__.py", "tests/test_router.py")
-    )
-    own = subprocess.run(
+def run_own_test(project: Path) -> subprocess.CompletedProcess[str]:
+    """Run the tests of a project that ``router new`` made."""
+    return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", project],
         cwd=project,
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def test_a_new_project_passes_its_own_test_and_is_known_once_installed(banked: Store, tmp_path: Path) -> None:
+    new = twinbench("router", "new", "my-router", "--in", tmp_path, "--json").succeeded().json
+    project = tmp_path / "my-router"
+    assert sorted(new["files"]) == sorted(
+        str(project / name) for name in ("pyproject.toml", "README.md", "my_router/__init__.py", "tests/test_router.py")
+    )
+    own = run_own_test(project)
     assert own.returncode == 0, own.stdout
     assert "2 passed" in own.stdout
     # What hatchling builds is what an installer unpacks, except that a test needs no network this way.
@@ -98,13 +103,7 @@ def test_a_new_project_passes_its_own_test_and_is_known_once_installed(banked: S
 def test_a_new_project_that_learns_passes_its_own_test_and_is_trained(banked: Store, tmp_path: Path) -> None:
     twinbench("router", "new", "my-learner", "--learned", "--in", tmp_path, "--json").succeeded()
     project = tmp_path / "my-learner"
-    own = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", project],
-        cwd=project,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    own = run_own_test(project)
     assert own.returncode == 0, own.stdout
     twinbench("bank", "split", "bank", "--parts", "train=67,test=33").succeeded()
     spec, model = f"{project / 'my_learner' / '__init__.py'}:MyLearner", tmp_path / "model"

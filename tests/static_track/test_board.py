@@ -170,7 +170,7 @@ def test_the_same_router_on_the_same_bank_is_not_asked_twice_unless_fresh(bank: 
     again = Evaluator(bank).board([counted.spec()])
     assert counted.asked() == 0
     assert again.to_json(legacy=True) == first.to_json(legacy=True)  # the measured latency too
-    Evaluator(bank, fresh=True).board([counted.spec()])
+    Evaluator(bank, no_cache=True).board([counted.spec()])
     assert counted.asked() == len(ROWS)
 
 

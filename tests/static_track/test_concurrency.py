@@ -147,7 +147,7 @@ def banks_of(store: Store) -> list[BankInfo]:
 
 
 def combined(bank: Bank) -> list[float | None]:
-    return [entry.score.scores["combined"] for entry in Evaluator(bank, fresh=True).board([]).entries]
+    return [entry.score.scores["combined"] for entry in Evaluator(bank, no_cache=True).board([]).entries]
 
 
 @pytest.mark.parametrize("same_content", [True, False])

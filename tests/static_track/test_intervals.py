@@ -101,7 +101,7 @@ def test_a_resample_is_scored_as_a_bank_would_be() -> None:
 
 
 def test_a_kept_score_has_the_intervals_of_a_new_one(bank: Bank) -> None:
-    new = intervals(Evaluator(bank, fresh=True).board(ROUTERS, resampling=QUICK))
+    new = intervals(Evaluator(bank, no_cache=True).board(ROUTERS, resampling=QUICK))
     kept = intervals(Evaluator(bank).board(ROUTERS, resampling=QUICK))
     assert kept == new
     assert any(ends is not None for ends in kept[ROUTERS[0]][0].values())

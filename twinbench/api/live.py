@@ -261,7 +261,7 @@ def grade(
             VerdictStore(Store(store)),
             workers=workers,
             build=build,
-            fresh=no_cache,
+            no_cache=no_cache,
             progress=progress,
         )
 

@@ -168,15 +168,15 @@ def score(
     """
     asked = router_list(routers)
     require_resampling(resampling)
-    with _open_evaluator(
+    with open_evaluator(
         bank,
         store,
-        (api_base, api_key_env, router_usd, pool),
         prices,
+        gateway=(api_base, api_key_env, router_usd, pool),
         split=split,
         tokenizers=tokenizers,
         order_seed=order_seed,
-        fresh=no_cache,
+        no_cache=no_cache,
         in_sample=in_sample,
         plugins=plugins,
         progress=progress,
@@ -240,15 +240,15 @@ def compare(
         twinbench.errors.TwinbenchError: as on the command line; its text is for a person.
     """
     require_resampling(resampling, needed=True)
-    with _open_evaluator(
+    with open_evaluator(
         bank,
         store,
-        (api_base, api_key_env, router_usd, pool),
         prices,
+        gateway=(api_base, api_key_env, router_usd, pool),
         split=split,
         tokenizers=tokenizers,
         order_seed=order_seed,
-        fresh=no_cache,
+        no_cache=no_cache,
         in_sample=in_sample,
         plugins=plugins,
         progress=progress,
@@ -359,29 +359,38 @@ def curve(
     require_at_least(2, points=points)
     weak, strong = to_tier(weak), to_tier(strong)
     asked = router_list(router)
-    with open_bank(bank, store=store) as opened:
-        judge = Evaluator(
-            opened,
-            split=split,
-            manifest=static_manifest(prices),
-            tokenizers=tokenizers,
-            order_seed=order_seed,
-            fresh=no_cache,
-            plugins=plugins,
-            progress=progress,
-        )
-        found = [_curve(opened, judge, each, weak=weak, strong=strong, points=points) for each in asked]
+    with open_evaluator(
+        bank,
+        store,
+        prices,
+        split=split,
+        tokenizers=tokenizers,
+        order_seed=order_seed,
+        no_cache=no_cache,
+        plugins=plugins,
+        progress=progress,
+    ) as judge:
+        found = [_curve(judge.bank, judge, each, weak=weak, strong=strong, points=points) for each in asked]
     return found if is_several(router) else found[0]
 
 
 @contextmanager
-def _open_evaluator(
+def open_evaluator(
     bank: str | None,
     store: Path | str | None,
-    gateway: tuple[str | None, str | None, str | float | Decimal | None, str],
     prices: str,
+    *,
+    gateway: tuple[str | None, str | None, str | float | Decimal | None, str] = (None, None, None, DEFAULT_LIVE),
     **settings: Any,
 ) -> Iterator[Evaluator]:
-    """Open an evaluator over a bank of the store; ``gateway`` has the arguments of ``metered_llm``."""
+    """Open an evaluator over a bank of the store, for use within the block.
+
+    Args:
+        bank: the bank's name; None: the embedded bank.
+        store: the store's folder; None: as on the command line.
+        prices: the static manifest, by name or file.
+        gateway: the arguments of ``metered_llm``, for routers that ask an LLM themselves; by default they cannot.
+        settings: other settings of the evaluator.
+    """
     with open_bank(bank, store=store) as opened, metered_llm(*gateway) as llm:
         yield Evaluator(opened, manifest=static_manifest(prices), llm=llm, pool=gateway[-1], **settings)

@@ -6,20 +6,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from static_track.crossval import CrossValidation, cross_validate
-from static_track.evaluator import Evaluator
 from static_track.folds import folds_by_group, folds_by_workload
 from static_track.training import train as _train
 from static_track.tuning import Tuning, may_learn
 from static_track.tuning import tune as _tune
 from twinbench.api.arguments import require_resampling
-from twinbench.api.static import DEFAULT_RESAMPLING, open_bank
+from twinbench.api.static import DEFAULT_RESAMPLING, open_evaluator
 from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import UsageError
 from twinbench.plugins.artefact import Artefact
 from twinbench.plugins.limits import PluginLimits
 from twinbench.plugins.training import FitLimits
 from twinbench.statistics import Resampling
-from twinbench.storage.manifest_files import DEFAULT_STATIC, static_manifest
+from twinbench.storage.manifest_files import DEFAULT_STATIC
 from twinbench.text.tokens import OFFLINE
 
 
@@ -58,15 +57,15 @@ def train(
     """
     if not isinstance(router, str):
         raise UsageError(f"router is {type(router).__name__}: give a spec, since it is trained in a process of its own")
-    with open_bank(bank, store=store) as opened:
-        judge = Evaluator(
-            opened,
-            split=split,
-            manifest=static_manifest(prices),
-            tokenizers=tokenizers,
-            plugins=plugins,
-            progress=progress,
-        )
+    with open_evaluator(
+        bank,
+        store,
+        prices,
+        split=split,
+        tokenizers=tokenizers,
+        plugins=plugins,
+        progress=progress,
+    ) as judge:
         return _train(judge, router, Path(out), seed=seed, fit=fit)
 
 
@@ -82,7 +81,7 @@ def crossval(
     tokenizers: str = OFFLINE,
     prices: str = DEFAULT_STATIC,
     order_seed: int = 0,
-    fresh: bool = False,
+    no_cache: bool = False,
     plugins: PluginLimits | None = None,
     resampling: Resampling | None = DEFAULT_RESAMPLING,
     store: Path | str | None = None,
@@ -101,7 +100,7 @@ def crossval(
         tokenizers: the tokenizer set.
         prices: the static manifest.
         order_seed: of the order in which routers are asked about the trajectories.
-        fresh: train and ask again what the store already holds.
+        no_cache: train and ask again what the store already holds.
         plugins: what routers' processes may take beside that, and where they run.
         resampling: how trajectories are drawn again for intervals and ranks; None: without these.
         store: the store's folder.
@@ -116,21 +115,21 @@ def crossval(
     if by not in ("group", "workload"):
         raise UsageError(f"by={by!r}: folds are by group or by workload")
     require_resampling(resampling)
-    with open_bank(bank, store=store) as opened:
-        judge = Evaluator(
-            opened,
-            split=split,
-            manifest=static_manifest(prices),
-            tokenizers=tokenizers,
-            order_seed=order_seed,
-            fresh=fresh,
-            plugins=plugins,
-            progress=progress,
-        )
+    with open_evaluator(
+        bank,
+        store,
+        prices,
+        split=split,
+        tokenizers=tokenizers,
+        order_seed=order_seed,
+        no_cache=no_cache,
+        plugins=plugins,
+        progress=progress,
+    ) as judge:
         dealt = (
-            folds_by_group(opened, judge.split, folds, seed)
+            folds_by_group(judge.bank, judge.split, folds, seed)
             if by == "group"
-            else folds_by_workload(opened, judge.split)
+            else folds_by_workload(judge.bank, judge.split)
         )
         return cross_validate(judge, asked, dealt, seed=seed, fit=fit, resampling=resampling)
 
@@ -177,16 +176,16 @@ def tune(
     """
     if not isinstance(router, str):
         raise UsageError(f"router is {type(router).__name__}: give a spec, since its settings are arguments of one")
-    with open_bank(bank, store=store) as opened:
-        judge = Evaluator(
-            opened,
-            split=split,
-            manifest=static_manifest(prices),
-            tokenizers=tokenizers,
-            in_sample=in_sample,
-            plugins=plugins,
-            progress=progress,
-        )
-        dealt = folds_by_group(opened, judge.split, folds, seed) if may_learn(router) else None
+    with open_evaluator(
+        bank,
+        store,
+        prices,
+        split=split,
+        tokenizers=tokenizers,
+        in_sample=in_sample,
+        plugins=plugins,
+        progress=progress,
+    ) as judge:
+        dealt = folds_by_group(judge.bank, judge.split, folds, seed) if may_learn(router) else None
         texts = None if values is None else {name: [str(value) for value in each] for name, each in values.items()}
         return _tune(judge, router, dealt, values=texts, by=by, traj_pass=traj_pass, seed=seed, fit=fit)

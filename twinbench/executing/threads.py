@@ -135,7 +135,6 @@ class _Crew(Generic[Job, Place]):
         self._stopping = threading.Lock()
         self._waiting = deque(jobs)
         self._running = 0
-        self._is_dismissed = False
         self._lost: set[Place] = set()
         self._changed = threading.Condition()
 
@@ -169,7 +168,6 @@ class _Crew(Generic[Job, Place]):
     def dismiss(self) -> None:
         """Have no job begun any more."""
         with self._changed:
-            self._is_dismissed = True
             self._lost |= self._places
             self._changed.notify_all()
 
@@ -194,7 +192,9 @@ class _Crew(Generic[Job, Place]):
         An interrupt ends jobs, which then raise: that is not what the run failed of.
         """
         with self._changed:
-            if self.failed is not None or self._is_dismissed:
+            if (
+                self.failed is not None or self._lost == self._places
+            ):  # ``leave`` keeps one place: all left are dismissed
                 return
             self.failed = error
         with suppress(BaseException):  # kept as ``stop_error``, and raised where all jobs are awaited

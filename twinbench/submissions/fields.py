@@ -11,7 +11,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from twinbench.display.wording import printable, shortened
 from twinbench.errors import ContentError, Problem
-from twinbench.fingerprint import canonical_json, sha256_text
 from twinbench.reading.strict_json import parse_document
 from twinbench.reading.validation import field_path, find_unkeepable, worded
 
@@ -95,11 +94,6 @@ class Document(BaseModel):
     """A JSON document, or a part of one, in which nothing unknown may stand."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    @property
-    def content_digest(self) -> str:
-        """The SHA-256 of the content as canonical JSON."""
-        return sha256_text(canonical_json(self.model_dump(mode="json")))
 
     def text(self) -> str:
         """The document as the text of its file: the same content gives the same bytes."""

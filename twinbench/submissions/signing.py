@@ -19,7 +19,6 @@ _NAMESPACE = "twinbench"
 """What the signatures are for, so that one that was made for something else is none of ours."""
 _WITHIN_S = 120
 _KEY = re.compile(r"(SHA256:[A-Za-z0-9+/=]{20,60})")
-_PRINCIPAL = re.compile(r'Good "[^"]*" signature for (.+?) with ')
 
 
 class SignatureError(ValueError):

@@ -151,7 +151,7 @@ def test_a_verdict_is_kept_under_all_that_it_depends_on(
     again = grade(engine, task, task.gold_patch, verdicts)
     assert again.from_cache
     assert replace(again, from_cache=False) == first
-    assert not grade(engine, task, task.gold_patch, verdicts, fresh=True).from_cache
+    assert not grade(engine, task, task.gold_patch, verdicts, no_cache=True).from_cache
     others = [
         replace(task, pass_to_pass=task.pass_to_pass[1:]),
         replace(task, eval_script=f"{task.eval_script}\n# another"),

@@ -252,7 +252,7 @@ def test_a_bank_of_an_earlier_release_is_read_with_each_trajectory_as_a_group(
         assert old.info.schema == bank_info("old", store).schema == SCHEMA_VERSION
         assert old.groups() == new.groups()
         assert (old.info.groups, old.size(WHOLE_BANK)) == (2, new.size(WHOLE_BANK))
-        boards = [Evaluator(bank, fresh=True).board([], resampling=Resampling(100)).to_json() for bank in (old, new)]
+        boards = [Evaluator(bank, no_cache=True).board([], resampling=Resampling(100)).to_json() for bank in (old, new)]
     assert [each["intervals"] for each in boards[0]["routers"]] == [each["intervals"] for each in boards[1]["routers"]]
     assert file.stat().st_mtime_ns == written
 

@@ -175,7 +175,7 @@ def grade(
             limits,
             workers=workers,
             build=build,
-            fresh=no_cache,
+            no_cache=no_cache,
             progress=shown,
         )
     if json_:

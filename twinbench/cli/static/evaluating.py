@@ -52,7 +52,7 @@ def open_evaluator(
             manifest=None if chosen.prices is None else static_manifest(chosen.prices),
             tokenizers=chosen.tokenizers,
             order_seed=chosen.order_seed,
-            fresh=chosen.no_cache,
+            no_cache=chosen.no_cache,
             in_sample=chosen.in_sample,
             plugins=limits,
             llm=llm,
