@@ -53,7 +53,7 @@ from twinbench.containers.engine import Engine
 from twinbench.errors import UsageError
 from twinbench.storage.manifest_files import static_manifest
 from twinbench.storage.store import Store
-from twinbench.text.tokens import tokenizer_set
+from twinbench.text.tokens import find_tokenizer_set
 
 
 def agent_executor(settings: Mapping[str, Any], context: ExecutorContext) -> AbstractContextManager[TaskExecutor]:
@@ -318,7 +318,7 @@ class AgentExecutor:
         with self._lock:
             common = self._common.setdefault(name.group, _SharedState())
             if common.counter is None:
-                common.counter = PromptCounter(self._work.pool.candidates, tokenizer_set(static_manifest()))
+                common.counter = PromptCounter(self._work.pool.candidates, find_tokenizer_set(static_manifest()))
                 self._kept.fill(bench.session_header(name.task, 1), common.recorded)
                 if self._work.settings.reuse_observations:
                     common.beginning.add_recordings(common.recorded)

@@ -30,7 +30,7 @@ from dynamic_track.tasks.images import prepare_images
 from dynamic_track.tasks.task import Task
 from twinbench.containers.engine import Engine
 from twinbench.display.progress import Progress, no_progress
-from twinbench.executing.executor import results_in_order
+from twinbench.executing.executor import collect_results
 from twinbench.executing.threads import Threads
 from twinbench.fingerprint import fingerprint
 from twinbench.plugins.limits import NOT_LOADED, RouterLoadError, RouterRefusedError
@@ -199,7 +199,7 @@ def rehearse(
         summary = _summarise_without_running(rehearsal, router, seed, run_dir, not_loaded.get(number))
         return RehearsalRun(router.name, seed, summary)
 
-    rehearsed = results_in_order(Threads({engine: workers}), runs, run, stop=all_stop.request)
+    rehearsed = collect_results(Threads({engine: workers}), runs, run, stop=all_stop.request)
     if len(not_loaded) == len(routers):
         raise not_loaded[0]
     done = dict(zip(runs, rehearsed, strict=True))

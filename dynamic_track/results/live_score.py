@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from dynamic_track.results.loading import LoadedRun, call_rows, case_rows
 from dynamic_track.running.score import RunScore, give_up_usd
 from dynamic_track.running.trial import TrialOutcome
-from twinbench.display.frames import Tabular, frame
+from twinbench.display.frames import Tabular, make_data_frame
 from twinbench.errors import UsageError
 from twinbench.routing.tiers import Tier
 from twinbench.routing.usage import Usage
@@ -50,7 +50,7 @@ class LiveScore(Tabular):
 
     def calls(self, kind: str | None = None) -> Any:
         """Return the answered calls as a data frame; argument as for ``df``."""
-        return frame(call_rows(self.run), kind, ("reported_cost_usd", "latency_s", "decision_ms", "score"))
+        return make_data_frame(call_rows(self.run), kind, ("reported_cost_usd", "latency_s", "decision_ms", "score"))
 
     @property
     def latency_ms(self) -> dict[str, float | None]:

@@ -13,12 +13,12 @@ from static_track.construction.search import SearchRules
 from static_track.construction.settings import MOST_REPEATS, BankSection
 from static_track.construction.step_rules import parse_step_rule
 from twinbench.construction.execution import ConstructionTask
-from twinbench.display.wording import shortened
+from twinbench.display.wording import shorten
 from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.fingerprint import fingerprint
 from twinbench.reading.input_files import InputError, read_regular
 from twinbench.reading.strict_json import parse_json
-from twinbench.reading.validation import field_path, worded
+from twinbench.reading.validation import field_path, describe_validation_error
 from twinbench.storage.files import atomic_write
 
 PLAN_FILE = "plan.json"
@@ -134,7 +134,10 @@ def read_plan(folder: Path) -> BuildPlan:
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(f"{folder} is not a build's directory: it has no {PLAN_FILE}") from None
     except ValidationError as error:
-        problems = [Problem(str(path), None, field_path(each["loc"]), worded(each)) for each in error.errors()]
+        problems = [
+            Problem(str(path), None, field_path(each["loc"]), describe_validation_error(each))
+            for each in error.errors()
+        ]
         raise ContentError(problems) from None
     except (OSError, InputError, ValueError) as error:
         raise ContentError([Problem(str(path), None, None, str(error))]) from None
@@ -150,4 +153,4 @@ def _named(was: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, Any, Any
 
 
 def _short_json(value: Any) -> str:
-    return shortened(json.dumps(value, default=str, ensure_ascii=False), _MOST_SHOWN)
+    return shorten(json.dumps(value, default=str, ensure_ascii=False), _MOST_SHOWN)

@@ -24,10 +24,10 @@ from twinbench.calls.journal import Journal, read_journal
 from twinbench.calls.packing import unpack
 from twinbench.errors import JournalError
 from twinbench.reading import input_files
-from twinbench.reading.input_files import MOST_LINE_BYTES
+from twinbench.reading.input_files import MAX_ROW_BYTES
 from twinbench.reading.numbered import NumberedRow
 from twinbench.reading.rows import file_rows
-from twinbench.reading.strict_json import MOST_VALUES
+from twinbench.reading.strict_json import MAX_VALUES
 from twinbench.storage.store import Store
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the peak of memory is read from /proc")
@@ -285,9 +285,9 @@ def test_a_parquet_file_beyond_all_bounds_is_refused(tmp_path: Path, make: Calla
 
 @pytest.mark.parametrize("name", thinned(["a.jsonl", "a.jsonl.gz", "a.json"], 3))
 def test_a_row_just_within_the_bound_is_read(tmp_path: Path, name: str) -> None:
-    text = "x" * (MOST_LINE_BYTES - 20)
+    text = "x" * (MAX_ROW_BYTES - 20)
     line = json.dumps({"text": text}).encode()
-    assert MOST_LINE_BYTES - 20 < len(line) <= MOST_LINE_BYTES
+    assert MAX_ROW_BYTES - 20 < len(line) <= MAX_ROW_BYTES
     content = line + b"\n" + line if "jsonl" in name else b"[" + line + b",\n" + line + b"]"
     path = tmp_path / name
     path.write_bytes(gzip.compress(content, 1) if name.endswith(".gz") else content)
@@ -311,10 +311,10 @@ def test_what_is_packed_as_well_as_banks_are_may_be_of_any_size(
 def test_a_row_of_too_many_values_is_refused_and_commas_in_texts_are_none(tmp_path: Path, name: str) -> None:
     start, end = (b"[", b"]") if name == "a.json" else (b"", b"")
     path = tmp_path / name
-    path.write_bytes(start + b"[" + b"0," * (2 * MOST_VALUES + 1) + b"0]" + end)
+    path.write_bytes(start + b"[" + b"0," * (2 * MAX_VALUES + 1) + b"0]" + end)
     (refused,) = file_rows(path)
     assert "has more than 4,000,000 values" in str(refused)
-    path.write_bytes(start + b'["' + b',\\"' * (2 * MOST_VALUES + 1) + b'"]' + end)
+    path.write_bytes(start + b'["' + b',\\"' * (2 * MAX_VALUES + 1) + b'"]' + end)
     (read,) = file_rows(path)
     assert isinstance(read, NumberedRow)
 

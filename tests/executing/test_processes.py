@@ -18,7 +18,7 @@ import pytest
 from tests.executing import jobs
 from tests.executing.test_executors import until
 from twinbench.executing import processes
-from twinbench.executing.executor import nothing_to_stop, results_in_order
+from twinbench.executing.executor import stop_nothing, collect_results
 from twinbench.executing.processes import Processes, ProcessLostError, usable_cores
 from twinbench.executing.worker import ProcessJobError
 
@@ -30,7 +30,7 @@ def ended_of(work: jobs.Work, workers: int, error: type[Exception], said: str) -
     ended: list[int] = []
     executor: Processes[int, Any] = Processes(workers)
     with pytest.raises(error, match=said):
-        executor.run(range(6), work, lambda job, _: ended.append(job), nothing_to_stop)
+        executor.run(range(6), work, lambda job, _: ended.append(job), stop_nothing)
     return sorted(ended)
 
 
@@ -54,7 +54,7 @@ def test_a_process_that_is_killed_from_outside_is_noticed_while_it_computes(tmp_
     killing = threading.Thread(target=kill)
     killing.start()
     with pytest.raises(ProcessLostError, match="killed by SIGKILL"):
-        results_in_order(Processes(1), [tmp_path], jobs.computing_without_end)
+        collect_results(Processes(1), [tmp_path], jobs.computing_without_end)
     killing.join()
 
 
@@ -74,9 +74,9 @@ def test_what_cannot_come_back_is_said(work: jobs.Work, said: str) -> None:
 
 def test_the_callers_own_work_is_what_an_error_names() -> None:
     with pytest.raises(ProcessJobError, match=r"^what a_lock gave back cannot be pickled"):
-        results_in_order(Processes(1), [1], jobs.a_lock)
+        collect_results(Processes(1), [1], jobs.a_lock)
     with pytest.raises(ProcessJobError, match=r"^.*<lambda> cannot be sent to a process of its own"):
-        results_in_order(Processes(1), [1], lambda job, _: job)
+        collect_results(Processes(1), [1], lambda job, _: job)
 
 
 def test_a_process_that_ends_by_an_error_of_its_own_was_not_killed() -> None:
@@ -89,33 +89,33 @@ def test_a_process_that_ends_by_an_error_of_its_own_was_not_killed() -> None:
 def test_a_process_that_closes_its_pipes_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "_ENDING_S", 0.1)
     with pytest.raises(ProcessLostError, match=r"^the process that worked on 1 closed the pipe .*, and was ended$"):
-        results_in_order(Processes(1), [1], jobs.closing_all_files)
+        collect_results(Processes(1), [1], jobs.closing_all_files)
 
 
 def test_work_has_nothing_to_read() -> None:
-    assert results_in_order(Processes(1), [1, 2], jobs.reading) == [(1, "", b""), (2, "", b"")]
+    assert collect_results(Processes(1), [1, 2], jobs.reading) == [(1, "", b""), (2, "", b"")]
 
 
 def test_work_that_closes_standard_input_costs_no_other_job_anything() -> None:
-    assert results_in_order(Processes(1), [1, 2, 3], jobs.closing_standard_input) == [1, 2, 3]
+    assert collect_results(Processes(1), [1, 2, 3], jobs.closing_standard_input) == [1, 2, 3]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no process can be copied")
 def test_a_copy_of_a_process_answers_nothing() -> None:
-    assert results_in_order(Processes(1), [1, 2, 3], jobs.copying_itself) == [(True, 1), (True, 2), (True, 3)]
+    assert collect_results(Processes(1), [1, 2, 3], jobs.copying_itself) == [(True, 1), (True, 2), (True, 3)]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no process can be copied")
 def test_a_copy_that_lives_on_does_not_hide_that_its_process_was_killed(tmp_path: Path) -> None:
     began = time.monotonic()
     with pytest.raises(ProcessLostError, match="killed by SIGKILL"):
-        results_in_order(Processes(1), [tmp_path], jobs.leaving_a_copy)
+        collect_results(Processes(1), [tmp_path], jobs.leaving_a_copy)
     os.kill(int((tmp_path / "copy").read_text()), signal.SIGKILL)
     assert time.monotonic() - began < 30
 
 
 def test_the_main_module_of_a_process_has_no_name_that_work_could_be_taken_for() -> None:
-    assert results_in_order(Processes(1), [1], jobs.names_of_main) == [["json", "sys", "twinbench"]]
+    assert collect_results(Processes(1), [1], jobs.names_of_main) == [["json", "sys", "twinbench"]]
 
 
 def test_work_that_nobody_can_import_is_refused_before_anything_begins() -> None:
@@ -126,27 +126,27 @@ def test_a_job_that_cannot_be_sent_fails_alone() -> None:
     ended: list[Any] = []
     executor: Processes[Any, Any] = Processes(2)
     with pytest.raises(ProcessJobError, match=r"^<unlocked _thread.lock .*> cannot be sent to a process of its own: "):
-        executor.run([1, threading.Lock(), 2], jobs.process_number, lambda job, _: ended.append(job), nothing_to_stop)
+        executor.run([1, threading.Lock(), 2], jobs.process_number, lambda job, _: ended.append(job), stop_nothing)
     assert sorted(ended) == [1, 2]
 
 
 def test_an_error_brings_the_traceback_of_its_process() -> None:
     with pytest.raises(ValueError, match="1 is odd") as raised:
-        results_in_order(Processes(1), [1], jobs.odd_ones_fail)
+        collect_results(Processes(1), [1], jobs.odd_ones_fail)
     [note] = raised.value.__notes__
     assert 'jobs.py", line' in note
 
 
 def test_large_content_and_prints_cross_or_do_not() -> None:
     content = os.urandom(2**20)
-    assert results_in_order(Processes(2), [content] * 3, jobs.a_megabyte) == [content[::-1]] * 3
-    assert results_in_order(Processes(1), [1, 2], jobs.printing) == [1, 2]
+    assert collect_results(Processes(2), [content] * 3, jobs.a_megabyte) == [content[::-1]] * 3
+    assert collect_results(Processes(1), [1, 2], jobs.printing) == [1, 2]
 
 
 def test_processes_are_kept_for_the_next_job_and_hold_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROVIDER_API_KEY", "secret")
-    assert results_in_order(Processes(1), ["PROVIDER_API_KEY"], jobs.environment) == [None]
-    numbers = set(results_in_order(Processes(2), range(20), jobs.process_number))
+    assert collect_results(Processes(1), ["PROVIDER_API_KEY"], jobs.environment) == [None]
+    numbers = set(collect_results(Processes(2), range(20), jobs.process_number))
     assert len(numbers) <= 2
     assert os.getpid() not in numbers
     assert not any(psutil.pid_exists(number) for number in numbers)

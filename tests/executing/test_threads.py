@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from twinbench.executing.executor import nothing_to_stop
+from twinbench.executing.executor import stop_nothing
 from twinbench.executing.threads import Threads
 
 LOST = "lost"
@@ -29,7 +29,7 @@ def test_jobs_of_a_lost_place_go_on_elsewhere() -> None:
         is_lost=lambda _, result: result == LOST,
         clear_up=lambda job, _: cleared.append(job),
     )
-    executor.run(range(4), work, lambda job, result: ended.append((job, result)), nothing_to_stop)
+    executor.run(range(4), work, lambda job, result: ended.append((job, result)), stop_nothing)
 
     assert sorted(ended) == [(job, "here") for job in range(4)]
     assert sorted(cleared) == [0, 1, 2, 3]
@@ -40,7 +40,7 @@ def test_jobs_of_a_lost_place_go_on_elsewhere() -> None:
 def test_the_last_place_is_never_given_up() -> None:
     executor: Threads[int, str, str] = Threads({"one": 2, "other": 1}, is_lost=lambda *_: True)
     ended: list[int] = []
-    executor.run(range(6), lambda *_: LOST, lambda job, _: ended.append(job), nothing_to_stop)
+    executor.run(range(6), lambda *_: LOST, lambda job, _: ended.append(job), stop_nothing)
     assert sorted(ended) == [0, 1, 2, 3, 4, 5]
 
 
@@ -55,7 +55,7 @@ def test_a_place_takes_as_many_jobs_at_once_as_it_has_room_for() -> None:
         return place
 
     assert executor.workers == 3
-    executor.run(range(3), work, lambda *_: None, nothing_to_stop)
+    executor.run(range(3), work, lambda *_: None, stop_nothing)
     assert sorted(seen) == ["one", "one", "other"]
 
 
@@ -66,7 +66,7 @@ def test_ended_jobs_are_cleared_up_side_by_side() -> None:
         both.wait()
 
     executor: Threads[int, str, int] = Threads({"one": 2}, clear_up=clear_up)
-    executor.run(range(2), lambda job, _: job, lambda *_: None, nothing_to_stop)
+    executor.run(range(2), lambda job, _: job, lambda *_: None, stop_nothing)
 
 
 def test_a_place_that_takes_no_job_is_refused() -> None:

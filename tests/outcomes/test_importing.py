@@ -219,7 +219,7 @@ def test_trials_of_a_column_are_no_twins_and_are_averaged(store: Store, tmp_path
     outcomes = imported(write_csv(tmp_path / "trials.csv", rows), store=store)
     grid = outcomes.grid()
     assert (grid.solved[0, 0], grid.verdicts[0, 0], grid.cost_usd[0, 0]) == (0.5, 4, 2.5)
-    assert grid.repeated
+    assert grid.has_repeated_trials
 
 
 def test_a_name_is_taken_once_and_tables_are_listed_and_removed(tmp_path: Path, store: Store) -> None:

@@ -12,7 +12,7 @@ import pytest
 from tests.banks import write_jsonl
 from tests.cli.commands import twinbench
 from tests.outcomes.tables import INFO, POOL, SHIPPED, TIERS, World, grid_of, outcome, write_csv
-from twinbench.outcomes.foreseen import foresee
+from twinbench.outcomes.foreseen import make_forecast
 from twinbench.storage.store import STORE_VARIABLE, Store
 
 VERDICTS: dict[str, tuple[Any, Any]] = {
@@ -77,14 +77,14 @@ def test_cases_that_can_show_something_are_told_from_those_that_cannot() -> None
     world, random = World((-1.0, 1.0), (0.02, 0.9)), np.random.default_rng(6)
     grid = world.draw(random, 600)
     tiers = {"low": "m-0", "high": "m-1"}
-    many = foresee(grid, INFO, tiers, grid.tasks, trials=2, penalty_usd=2)
-    few = foresee(grid, INFO, tiers, [*grid.tasks[:6], "not-there"], penalty_usd=2)
+    many = make_forecast(grid, INFO, tiers, grid.tasks, trials=2, penalty_usd=2)
+    few = make_forecast(grid, INFO, tiers, [*grid.tasks[:6], "not-there"], penalty_usd=2)
     assert many.can_show
     assert not few.can_show
     assert (few.cases, len(few.headroom.tasks)) == (7, 6)
     low = float(grid.cost_usd[0].sum())
     assert many.cost_usd()["low"] == pytest.approx(2 * low), "two trials"
-    same = foresee(grid_of(np.ones((2, 40))), INFO, tiers, [f"t-{n:04}" for n in range(40)], penalty_usd=2)
+    same = make_forecast(grid_of(np.ones((2, 40))), INFO, tiers, [f"t-{n:04}" for n in range(40)], penalty_usd=2)
     assert (same.detectable_usd, same.can_show) == (None, False)
 
 

@@ -10,7 +10,7 @@ from twinbench.api.arguments import require_at_least, require_resampling, seed_l
 from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import UsageError
 from twinbench.plugins.limits import PluginLimits
-from twinbench.reading.validation import field_path, worded
+from twinbench.reading.validation import field_path, describe_validation_error
 from twinbench.statistics import Resampling
 from twinbench.storage.manifest_files import DEFAULT_LIVE, live_manifest
 from twinbench.storage.store import Store
@@ -99,7 +99,7 @@ def run(
         request = TypeAdapter(RunRequest).validate_python(named | more)
     except ValidationError as error:
         details = error.errors()[0]
-        raise UsageError(f"{field_path(details['loc'])}: {worded(details)}") from None
+        raise UsageError(f"{field_path(details['loc'])}: {describe_validation_error(details)}") from None
     return prepare_run(request, progress).execute(progress=progress)
 
 

@@ -32,7 +32,7 @@ from twinbench.plugins.limits import PluginLimits
 from twinbench.providers.metering import metered_llm, parse_usd
 from twinbench.routing.accepting import RouterLike
 from twinbench.routing.tiers import Tier
-from twinbench.statistics import COMPARED_RESAMPLES, Resampling
+from twinbench.statistics import COMPARISON_RESAMPLES, Resampling
 from twinbench.storage.manifest_files import DEFAULT_LIVE, DEFAULT_STATIC, static_manifest
 from twinbench.storage.store import Store
 from twinbench.text.tokens import OFFLINE
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from static_track.score_many import Answers, ManyScores
 
 DEFAULT_RESAMPLING = Resampling()
-COMPARED_RESAMPLING = Resampling(COMPARED_RESAMPLES)
+COMPARED_RESAMPLING = Resampling(COMPARISON_RESAMPLES)
 
 
 def open_bank(name: str | None = None, *, store: Path | str | None = None) -> Bank:

@@ -26,7 +26,7 @@ from twinbench.routing.router_llm import DecisionContext, Question, RouterLlm
 from twinbench.routing.tiers import TIER_LABELS, Tier
 from twinbench.storage.manifest_files import static_manifest
 from twinbench.storage.manifests import LiveCandidate, LiveManifest
-from twinbench.text.tokens import TokenizerSet, tokenizer_set
+from twinbench.text.tokens import TokenizerSet, find_tokenizer_set
 
 _FATAL_CAUSES = (Cause.usage, Cause.model)
 """Causes that end the case: the cost is unknown or another model answered, so the case has no bill (dynamic.md,
@@ -80,7 +80,7 @@ class MeteredLlm(RouterLlm):
 
     @cached_property
     def _tokenizers(self) -> TokenizerSet:
-        return tokenizer_set(static_manifest())
+        return find_tokenizer_set(static_manifest())
 
     def _answer(self, deciding: DecisionContext, question: Question) -> Reply:
         chosen = self._resolve_candidate(question.candidate)

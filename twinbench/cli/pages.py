@@ -10,7 +10,7 @@ import typer
 
 from twinbench.cli.help import Panel
 from twinbench.cli.output import print_json, printable, write_text
-from twinbench.display.wording import shown_path, shown_spec
+from twinbench.display.wording import display_path, display_spec
 
 PageOption = Annotated[
     str,
@@ -46,7 +46,7 @@ def command_line(track: str, arguments: list[str], options: dict[str, Any], outp
     out.
     """
     target = {"-o": output if output == "-" else Path(output).name}
-    return spelled(["twinbench", track, "report", *map(shown_spec, arguments)], options | target)
+    return spelled(["twinbench", track, "report", *map(display_spec, arguments)], options | target)
 
 
 def spelled(words: list[str], options: dict[str, Any]) -> str:
@@ -55,7 +55,7 @@ def spelled(words: list[str], options: dict[str, Any]) -> str:
         word
         for name, value in options.items()
         for each in (value if isinstance(value, list) else [] if value is None else [value])
-        for word in (name, shown_path(str(each)))
+        for word in (name, display_path(str(each)))
     ]
     return shlex.join([*words, *more])
 

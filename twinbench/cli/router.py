@@ -24,7 +24,7 @@ from twinbench.cli.options import (
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
 from twinbench.cli.plugin_options import FitOptions, PluginOptions
-from twinbench.display.wording import counted, trajectories
+from twinbench.display.wording import format_count, format_trajectories
 
 app = typer.Typer(cls=Group, no_args_is_help=True)
 
@@ -135,7 +135,7 @@ def check(
             Column("reason", "Result"),
             Column("advice", "What to do"),
         ]
-        title = f"{router}, {counted(report.rows, 'row')} of {report.bank.name}"
+        title = f"{router}, {format_count(report.rows, 'row')} of {report.bank.name}"
         found = [check.to_json() for check in report.checks]
         notes = (
             ["The other checks were not run: a router that answers nothing fails them all."] if report.cut_short else []
@@ -197,7 +197,7 @@ def train(
         told = {} if caveat is None else {"caveat": caveat}
         print_json({"folder": str(out), "fingerprint": artefact.fingerprint, **artefact.manifest.model_dump(), **told})
         return
-    rows, of = counted(data.rows, "row"), trajectories(data.trajectories, data.groups)
+    rows, of = format_count(data.rows, "row"), format_trajectories(data.trajectories, data.groups)
     part = data.bank if data.part is None else f"{data.bank}, part {data.part}"
     typer.echo(printable(f"trained on {rows} of {of} of {part} (seed {seed}): {out}"))
     if caveat is not None:

@@ -35,11 +35,11 @@ def find_factory(group: str, name: str) -> Callable[..., Any]:
     noun = group.rpartition(".")[2].removesuffix("s")
     target, colon, attribute = name.rpartition(":")
     if not colon:
-        found = _entry_point(group, name, noun)
+        found = _load_entry_point(group, name, noun)
     elif not target or not attribute:
         raise UsageError(f"{noun} {name!r}: write package.module:attribute or path/to/file.py:attribute")
     else:
-        module = _module_of_file(Path(target), noun) if target.endswith(".py") else _module(target, noun)
+        module = _import_file(Path(target), noun) if target.endswith(".py") else _import_module(target, noun)
         if not hasattr(module, attribute):
             raise UsageError(f"{noun} {name!r}: {target} has no {attribute}")
         found = getattr(module, attribute)
@@ -49,7 +49,7 @@ def find_factory(group: str, name: str) -> Callable[..., Any]:
     return factory
 
 
-def _entry_point(group: str, name: str, noun: str) -> Any:
+def _load_entry_point(group: str, name: str, noun: str) -> Any:
     known = {point.name: point for point in importlib.metadata.entry_points(group=group)}
     if name not in known:
         installed = ", ".join(sorted(known)) or "none"
@@ -63,14 +63,14 @@ def _entry_point(group: str, name: str, noun: str) -> Any:
         raise UsageError(f"{noun} {name!r} cannot be loaded: {describe_error(error)}") from error
 
 
-def _module(name: str, noun: str) -> ModuleType:
+def _import_module(name: str, noun: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except Exception as error:
         raise UsageError(f"{noun} module {name} cannot be imported: {describe_error(error)}") from error
 
 
-def _module_of_file(path: Path, noun: str) -> ModuleType:
+def _import_file(path: Path, noun: str) -> ModuleType:
     if not path.is_file():
         raise UsageError(f"{noun}: no file {path}")
     name = f"twinbench_{noun}_{short(sha256_text(str(path.resolve())))}"

@@ -8,16 +8,16 @@ from collections.abc import Collection, Mapping, Sequence
 from html import escape
 from typing import Any, ClassVar
 
-from twinbench.display.wording import counted, printable
+from twinbench.display.wording import format_count, make_printable
 from twinbench.errors import UsageError
 
-KINDS = ("pandas", "polars", "pyarrow")
+FRAME_KINDS = ("pandas", "polars", "pyarrow")
 """In the order in which they are looked for."""
 
 Rows = Sequence[Mapping[str, Any]]
 
 
-def frame(rows: Rows, kind: str | None = None, numbers: Collection[str] = ()) -> Any:
+def make_data_frame(rows: Rows, kind: str | None = None, numbers: Collection[str] = ()) -> Any:
     """Rows as a data frame; every column stands in every row.
 
     Args:
@@ -28,10 +28,10 @@ def frame(rows: Rows, kind: str | None = None, numbers: Collection[str] = ()) ->
     Raises:
         UsageError: none is installed, or not the one that is asked for.
     """
-    if kind is not None and kind not in KINDS:
-        raise UsageError(f"no data frames of kind {kind!r}: {', '.join(KINDS)}")
+    if kind is not None and kind not in FRAME_KINDS:
+        raise UsageError(f"no data frames of kind {kind!r}: {', '.join(FRAME_KINDS)}")
     columns = {name: [row.get(name) for row in rows] for name in dict.fromkeys(key for row in rows for key in row)}
-    for each in KINDS if kind is None else (kind,):
+    for each in FRAME_KINDS if kind is None else (kind,):
         try:
             library = importlib.import_module(each)
         except ImportError:
@@ -71,7 +71,7 @@ class Tabular(ABC):
         """The result as flat rows with all digits."""
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {counted(len(self.records()), 'record')}; .records(), .df(), .to_dict()>"
+        return f"<{type(self).__name__}: {format_count(len(self.records()), 'record')}; .records(), .df(), .to_dict()>"
 
     def df(self, kind: str | None = None) -> Any:
         """The records as a data frame, with a column ``caveat`` where there is one.
@@ -83,18 +83,20 @@ class Tabular(ABC):
             UsageError: none is installed.
         """
         told = {} if self.caveat is None else {"caveat": self.caveat}
-        return frame([row | told for row in self.records()], kind, self.number_columns)
+        return make_data_frame([row | told for row in self.records()], kind, self.number_columns)
 
     def _repr_html_(self) -> str:
         """The table that a notebook shows; text is text in it."""
         rows = self.records()
         columns = list(dict.fromkeys(key for row in rows for key in row))
-        head = "".join(f'<th scope="col">{_cell(name)}</th>' for name in columns)
-        body = "".join(f"<tr>{''.join(f'<td>{_cell(row.get(name))}</td>' for name in columns)}</tr>" for row in rows)
-        told = "" if self.caveat is None else f"<p>{escape(printable(self.caveat))}</p>"
+        head = "".join(f'<th scope="col">{_format_cell(name)}</th>' for name in columns)
+        body = "".join(
+            f"<tr>{''.join(f'<td>{_format_cell(row.get(name))}</td>' for name in columns)}</tr>" for row in rows
+        )
+        told = "" if self.caveat is None else f"<p>{escape(make_printable(self.caveat))}</p>"
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{told}"
 
 
-def _cell(value: object) -> str:
-    text = f"{value:.4g}" if isinstance(value, float) else printable(value)
+def _format_cell(value: object) -> str:
+    text = f"{value:.4g}" if isinstance(value, float) else make_printable(value)
     return escape(text)

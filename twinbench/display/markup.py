@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from twinbench.display.wording import printable
+from twinbench.display.wording import make_printable
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -25,58 +25,58 @@ _LATEX = {
 
 
 @dataclass(frozen=True)
-class ShownTable:
+class TextTable:
     """A table as people see it, in whatever markup: every cell a text."""
 
     title: str
-    heads: Sequence[str]
-    numbers: Sequence[bool]
+    headers: Sequence[str]
+    is_numeric: Sequence[bool]
     """For each column, whether it is of numbers, which stand at the right."""
     rows: Sequence[Sequence[str]]
-    dimmed: Sequence[bool]
+    is_dimmed: Sequence[bool]
     """For each row, whether it is drawn back."""
     notes: Sequence[str]
 
 
-def markdown_text(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """Text as Markdown that shows it and does nothing else, on one line."""
-    plain = html.escape(printable(text).replace("\n", " ").replace("\t", " "), quote=False)
+    plain = html.escape(make_printable(text).replace("\n", " ").replace("\t", " "), quote=False)
     return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", plain)
 
 
-def latex_text(text: str) -> str:
+def escape_latex(text: str) -> str:
     """Text as LaTeX that shows it and does nothing else, on one line."""
-    plain = printable(text).replace("\n", " ").replace("\t", " ")
+    plain = make_printable(text).replace("\n", " ").replace("\t", " ")
     return "".join(_LATEX.get(char, char) for char in plain)
 
 
-def markdown_table(table: ShownTable) -> str:
+def markdown_table(table: TextTable) -> str:
     """A table as GitHub's Markdown, its title above and its notes below."""
-    lines = [f"**{markdown_text(table.title)}**", ""] if table.title else []
-    lines.append(f"| {' | '.join(map(markdown_text, table.heads))} |")
-    lines.append(f"|{'|'.join(' ---: ' if numbers else ' --- ' for numbers in table.numbers)}|")
-    lines += [f"| {' | '.join(map(markdown_text, row))} |" for row in table.rows]
+    lines = [f"**{escape_markdown(table.title)}**", ""] if table.title else []
+    lines.append(f"| {' | '.join(map(escape_markdown, table.headers))} |")
+    lines.append(f"|{'|'.join(' ---: ' if numbers else ' --- ' for numbers in table.is_numeric)}|")
+    lines += [f"| {' | '.join(map(escape_markdown, row))} |" for row in table.rows]
     for note in table.notes:
-        lines += ["", markdown_text(note)]
+        lines += ["", escape_markdown(note)]
     return "\n".join(lines) + "\n"
 
 
-def latex_table(table: ShownTable) -> str:
+def latex_table(table: TextTable) -> str:
     """A table as LaTeX: a float with its title as the caption and its notes below, in the rules of booktabs."""
-    aligned = "".join("r" if numbers else "l" for numbers in table.numbers)
+    aligned = "".join("r" if numbers else "l" for numbers in table.is_numeric)
     lines = [
         r"% needs \usepackage{booktabs} and \usepackage[T1]{fontenc}",
         r"\begin{table}",
         r"\centering",
-        *([rf"\caption{{{latex_text(table.title)}}}"] if table.title else []),
+        *([rf"\caption{{{escape_latex(table.title)}}}"] if table.title else []),
         rf"\begin{{tabular}}{{{aligned}}}",
         r"\toprule",
-        " & ".join(map(latex_text, table.heads)) + r" \\",
+        " & ".join(map(escape_latex, table.headers)) + r" \\",
         r"\midrule",
         *(_latex_row(row) for row in table.rows),
         r"\bottomrule",
         r"\end{tabular}",
-        *(rf"\par\smallskip{{\footnotesize {latex_text(note)}\par}}" for note in table.notes),
+        *(rf"\par\smallskip{{\footnotesize {escape_latex(note)}\par}}" for note in table.notes),
         r"\end{table}",
     ]
     return "\n".join(lines) + "\n"
@@ -84,5 +84,5 @@ def latex_table(table: ShownTable) -> str:
 
 def _latex_row(cells: Sequence[str]) -> str:
     """A row; one that begins with a bracket would else be read as an argument of the row before."""
-    row = " & ".join(map(latex_text, cells))
+    row = " & ".join(map(escape_latex, cells))
     return ("{}" if row.startswith(("[", "*")) else "") + row + r" \\"

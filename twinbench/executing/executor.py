@@ -46,7 +46,7 @@ class Executor(Protocol[Job, Place_co, Result]):
         self,
         jobs: Sequence[Job],
         work: Callable[[Job, Place_co], Result],
-        ended: Callable[[Job, Result], None],
+        on_end: Callable[[Job, Result], None],
         stop: Callable[[], None],
     ) -> None:
         """Bring each job to its end.
@@ -61,17 +61,17 @@ class Executor(Protocol[Job, Place_co, Result]):
         ...
 
 
-def nothing_to_stop() -> None:
+def stop_nothing() -> None:
     """Stops nothing: where each job is to come to its end whatever becomes of the others."""
 
 
-def name_of(work: Callable[..., object]) -> str:
+def callable_name(work: Callable[..., object]) -> str:
     """What an error calls the work that was to be done on a job."""
     return getattr(work, "__qualname__", None) or repr(work)
 
 
 @dataclass(frozen=True)
-class _Numbered(Generic[Job]):
+class _NumberedJob(Generic[Job]):
     """A job that knows which one it is, since two may be equal."""
 
     number: int
@@ -82,25 +82,25 @@ class _Numbered(Generic[Job]):
 
 
 @dataclass(frozen=True)
-class _OnNumbered(Generic[Job, Place, Result]):
+class _NumberedWork(Generic[Job, Place, Result]):
     """The work on a job, where the job is a numbered one."""
 
     work: Callable[[Job, Place], Result]
 
-    def __call__(self, numbered: _Numbered[Job], place: Place) -> Result:
+    def __call__(self, numbered: _NumberedJob[Job], place: Place) -> Result:
         return self.work(numbered.job, place)
 
     def __repr__(self) -> str:
-        return name_of(self.work)
+        return callable_name(self.work)
 
 
-def results_in_order(
+def collect_results(
     executor: Executor[Any, Place, Any],
     jobs: Sequence[Job],
     work: Callable[[Job, Place], Result],
     *,
-    stop: Callable[[], None] = nothing_to_stop,
-    done: Callable[[int], None] | None = None,
+    stop: Callable[[], None] = stop_nothing,
+    on_progress: Callable[[int], None] | None = None,
 ) -> list[Result]:
     """The result of each job, in the order of the jobs.
 
@@ -116,10 +116,10 @@ def results_in_order(
     """
     found: dict[int, Result] = {}
 
-    def ended(numbered: _Numbered[Job], result: Result) -> None:
+    def ended(numbered: _NumberedJob[Job], result: Result) -> None:
         found[numbered.number] = result
-        if done is not None:
-            done(len(found))
+        if on_progress is not None:
+            on_progress(len(found))
 
-    executor.run([_Numbered(number, job) for number, job in enumerate(jobs)], _OnNumbered(work), ended, stop)
+    executor.run([_NumberedJob(number, job) for number, job in enumerate(jobs)], _NumberedWork(work), ended, stop)
     return [found[number] for number in range(len(jobs))]

@@ -15,8 +15,8 @@ from signal import Signals
 from types import FunctionType
 from typing import Any, Generic
 
-from twinbench.display.wording import shortened
-from twinbench.executing.executor import Job, Result, name_of
+from twinbench.display.wording import shorten
+from twinbench.executing.executor import Job, Result, callable_name
 from twinbench.executing.threads import Threads, require_workers
 from twinbench.executing.worker import ProcessJobError, read_frame, write_frame
 from twinbench.unexpected import describe_error
@@ -28,17 +28,17 @@ import twinbench.executing.worker
 twinbench.executing.worker.main(int(sys.argv[2]))
 """
 
-_PASSED_ENVIRONMENT = (
+_INHERITED_VARIABLES = (
     *("LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "TEMP", "TMP"),
     *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT"),
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
 )
 """What computation may depend on; keys of providers are none of it."""
 
-_MOST_CHARACTERS = 200
+_MAX_JOB_CHARACTERS = 200
 """Of a job, in an error that names it."""
 
-_ENDING_S = 5.0
+_END_TIMEOUT_S = 5.0
 """How long a process that answers no more may take to end by itself, in seconds; its own end tells more than ours."""
 
 
@@ -90,7 +90,7 @@ class Processes(Generic[Job, Result]):
         self,
         jobs: Sequence[Job],
         work: Callable[[Job, None], Result],
-        ended: Callable[[Job, Result], None],
+        on_end: Callable[[Job, Result], None],
         stop: Callable[[], None],
     ) -> None:
         """Bring each job to its end.
@@ -100,34 +100,34 @@ class Processes(Generic[Job, Result]):
                 result cannot be pickled; or a process was lost.
             Exception: what a job raised first, with the traceback of its process as a note.
         """
-        _pickled(work, name_of(work))
+        _pickle(work, callable_name(work))
         if not jobs:
             return
-        children = [_Child() for _ in range(min(self._workers, len(jobs)))]
+        children = [_WorkerProcess() for _ in range(min(self._workers, len(jobs)))]
 
         def kill_all() -> None:
             for child in children:
                 child.kill()
 
-        def send(job: Job, child: _Child) -> Result:
+        def send(job: Job, child: _WorkerProcess) -> Result:
             result: Result = child.work_on(work, job)
             return result
 
-        threads: Threads[Job, _Child, Result] = Threads(dict.fromkeys(children, 1), interrupt=kill_all)
+        threads: Threads[Job, _WorkerProcess, Result] = Threads(dict.fromkeys(children, 1), interrupt=kill_all)
         try:
-            threads.run(jobs, send, ended, stop)
+            threads.run(jobs, send, on_end, stop)
         finally:
             for child in children:
                 child.close()
 
 
-class _Child:
+class _WorkerProcess:
     """A process that works on one job at a time; started when there is one, and again when it has died."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
-        self._is_given_up = False
-        self._starting = threading.Lock()
+        self._is_closed = False
+        self._lock = threading.Lock()
 
     def work_on(self, work: Callable[[Any, None], Any], job: Any) -> Any:
         """What the work on a job gives.
@@ -136,57 +136,59 @@ class _Child:
             ProcessJobError: the job cannot be sent, its result cannot, or the process was lost.
             Exception: what the work raised.
         """
-        request = _pickled((work, job), _named(job))
-        process = self._running()
+        request = _pickle((work, job), _short_repr(job))
+        process = self._running_process()
         try:
             write_frame(process.stdin, request)
             answer = read_frame(process.stdout)
         except (EOFError, OSError):
-            raise ProcessLostError(_how_lost(process, job)) from None
+            raise ProcessLostError(_describe_loss(process, job)) from None
         try:
             succeeded, content = pickle.loads(answer)  # noqa: S301 - of our own code, in our own process
         except BaseException as error:  # SystemExit too, of which no class may make an end of the caller
-            raise ProcessJobError(f"what {_named(job)} gave back cannot be read: {describe_error(error)}") from error
+            raise ProcessJobError(
+                f"what {_short_repr(job)} gave back cannot be read: {describe_error(error)}"
+            ) from error
         if not succeeded:
             raise content
         return content
 
     def kill(self) -> None:
         """End it, and let it be started no more."""
-        with self._starting:
-            self._is_given_up = True
+        with self._lock:
+            self._is_closed = True
             if self._process is not None:
                 self._process.kill()
 
     def close(self) -> None:
         """End it, and give back what it took; no thread may be waiting for it."""
         self.kill()
-        self._forget()
+        self._release()
 
-    def _running(self) -> subprocess.Popen[bytes]:
-        with self._starting:
-            if self._is_given_up:
+    def _running_process(self) -> subprocess.Popen[bytes]:
+        with self._lock:
+            if self._is_closed:
                 raise ProcessLostError("no process is started for a job any more, since all are interrupted")
             if self._process is None or self._process.poll() is not None:
-                self._forget()
+                self._release()
                 self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and code
                     [sys.executable, "-I", "-c", _BOOT, json.dumps(sys.path), str(os.getpid())],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
-                    stderr=_standard_error(),
-                    env={name: os.environ[name] for name in _PASSED_ENVIRONMENT if name in os.environ},
+                    stderr=_stderr_for_popen(),
+                    env={name: os.environ[name] for name in _INHERITED_VARIABLES if name in os.environ},
                     start_new_session=True,  # what a terminal sends to all that run in it is for the caller to act on
                 )
             return self._process
 
-    def _forget(self) -> None:
+    def _release(self) -> None:
         if self._process is not None:
             with suppress(OSError), self._process:  # what is still to be written has no reader
                 pass
             self._process = None
 
 
-def _standard_error() -> int | None:
+def _stderr_for_popen() -> int | None:
     """What ``Popen`` takes for a process's: the caller's, or nothing where the caller was started without any.
 
     Its number may be that of another file by now, which no process inherits.
@@ -209,7 +211,7 @@ class _Pickler(pickle.Pickler):
         return NotImplemented
 
 
-def _pickled(content: object, name: str) -> bytes:
+def _pickle(content: object, name: str) -> bytes:
     """Content as bytes; an error calls it by its name."""
     into = io.BytesIO()
     try:
@@ -222,15 +224,15 @@ def _pickled(content: object, name: str) -> bytes:
     return into.getvalue()
 
 
-def _named(job: object) -> str:
-    return shortened(repr(job), _MOST_CHARACTERS)
+def _short_repr(job: object) -> str:
+    return shorten(repr(job), _MAX_JOB_CHARACTERS)
 
 
-def _how_lost(process: subprocess.Popen[bytes], job: object) -> str:
+def _describe_loss(process: subprocess.Popen[bytes], job: object) -> str:
     """How a process came to its end that answers no more; it is killed where it does not come to one soon."""
-    what = f"the process that worked on {_named(job)}"
+    what = f"the process that worked on {_short_repr(job)}"
     try:
-        code = process.wait(_ENDING_S)
+        code = process.wait(_END_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -9,14 +9,14 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import Generic
 
-from twinbench.executing.executor import Job, Place, Result, nothing_to_stop
+from twinbench.executing.executor import Job, Place, Result, stop_nothing
 
 
-def _is_never_lost(_place: object, _result: object) -> bool:
+def _never_lost(_place: object, _result: object) -> bool:
     return False
 
 
-def _nothing_is_left(_job: object, _result: object) -> None:
+def _clear_nothing(_job: object, _result: object) -> None:
     pass
 
 
@@ -44,9 +44,9 @@ class Threads(Generic[Job, Place, Result]):
         self,
         places: Mapping[Place, int],
         *,
-        is_lost: Callable[[Place, Result], bool] = _is_never_lost,
-        clear_up: Callable[[Job, Result], None] = _nothing_is_left,
-        interrupt: Callable[[], None] = nothing_to_stop,
+        is_lost: Callable[[Place, Result], bool] = _never_lost,
+        clear_up: Callable[[Job, Result], None] = _clear_nothing,
+        interrupt: Callable[[], None] = stop_nothing,
     ) -> None:
         """Take places.
 
@@ -78,33 +78,33 @@ class Threads(Generic[Job, Place, Result]):
         self,
         jobs: Sequence[Job],
         work: Callable[[Job, Place], Result],
-        ended: Callable[[Job, Result], None],
+        on_end: Callable[[Job, Result], None],
         stop: Callable[[], None],
     ) -> None:
         """Bring each job to its end."""
         if not jobs:
             return
-        crew = _Crew(self._places, jobs, stop)
+        crew = _ThreadRun(self._places, jobs, stop)
 
         def work_on(job: Job, place: Place) -> bool:
             result = work(job, place)
-            if self._is_lost(place, result) and crew.leave(place):
+            if self._is_lost(place, result) and crew.give_up_place(place):
                 return False
-            with crew.ending:
-                ended(job, result)
+            with crew.end_lock:
+                on_end(job, result)
             self._clear_up(job, result)
             return True
 
         with ThreadPoolExecutor(self.workers, "twinbench-job") as pool:
             try:
                 serving = [
-                    pool.submit(crew.serve, place, work_on)
+                    pool.submit(crew.work_on_jobs, place, work_on)
                     for place, workers in self._places.items()
                     for _ in range(workers)
                 ]
                 wait(serving)
             except BaseException:
-                crew.dismiss()
+                crew.cancel_waiting_jobs()
                 try:
                     self._interrupt()
                 finally:
@@ -116,64 +116,64 @@ class Threads(Generic[Job, Place, Result]):
                     raise
         if crew.stop_error is not None:  # raised in a worker: it called stop before the interrupt did
             raise crew.stop_error
-        if crew.failed is not None:
-            raise crew.failed
+        if crew.first_error is not None:
+            raise crew.first_error
 
 
-class _Crew(Generic[Job, Place]):
+class _ThreadRun(Generic[Job, Place]):
     """The threads of one call of ``Threads.run``, and the jobs that are left for them."""
 
     def __init__(self, places: Mapping[Place, int], jobs: Sequence[Job], stop: Callable[[], None]) -> None:
-        self.failed: BaseException | None = None
+        self.first_error: BaseException | None = None
         """What the first job that raised something raised, if that was before the run was interrupted."""
         self.stop_error: BaseException | None = None
         """What ``stop`` raised."""
-        self.ending = threading.Lock()
+        self.end_lock = threading.Lock()
         """Held by the one thread that tells of a job's end."""
         self._places = frozenset(places)
         self._stop = stop
-        self._stopping = threading.Lock()
+        self._stop_once = threading.Lock()
         self._waiting = deque(jobs)
         self._running = 0
-        self._lost: set[Place] = set()
+        self._lost_places: set[Place] = set()
         self._changed = threading.Condition()
 
-    def serve(self, place: Place, work_on: Callable[[Job, Place], bool]) -> None:
+    def work_on_jobs(self, place: Place, work_on: Callable[[Job, Place], bool]) -> None:
         """Work on jobs until none is left that could come back, or the place is lost.
 
         Args:
             place: where.
             work_on: works on a job, and says whether it ended there; otherwise another place has to take it.
         """
-        for job in self._taken_at(place):
+        for job in self._take_jobs(place):
             has_ended = True
             try:
                 has_ended = work_on(job, place)
             except BaseException as error:  # noqa: BLE001 - raised where all are awaited
-                self._fail(error)
+                self._record_error(error)
             with self._changed:
                 self._running -= 1
                 if not has_ended:
                     self._waiting.appendleft(job)
                 self._changed.notify_all()
 
-    def leave(self, place: Place) -> bool:
+    def give_up_place(self, place: Place) -> bool:
         """Give a place up; False where it is the last one, which stays."""
         with self._changed:
-            if self._lost | {place} == self._places:
+            if self._lost_places | {place} == self._places:
                 return False
-            self._lost.add(place)
+            self._lost_places.add(place)
         return True
 
-    def dismiss(self) -> None:
+    def cancel_waiting_jobs(self) -> None:
         """Have no job begun any more."""
         with self._changed:
-            self._lost |= self._places
+            self._lost_places |= self._places
             self._changed.notify_all()
 
     def stop(self) -> None:
         """Ask all jobs to stop, unless they were asked before."""
-        if self._stopping.acquire(blocking=False):  # never given back
+        if self._stop_once.acquire(blocking=False):  # never given back
             try:
                 self._stop()
             except BaseException as error:
@@ -186,26 +186,26 @@ class _Crew(Generic[Job, Place]):
             while self._running:
                 self._changed.wait()
 
-    def _fail(self, error: BaseException) -> None:
+    def _record_error(self, error: BaseException) -> None:
         """Keep what a job raised and ask the others to stop, if it is the first to raise; raises nothing itself.
 
         An interrupt ends jobs, which then raise: that is not what the run failed of.
         """
         with self._changed:
             if (
-                self.failed is not None or self._lost == self._places
+                self.first_error is not None or self._lost_places == self._places
             ):  # ``leave`` keeps one place: all left are dismissed
                 return
-            self.failed = error
+            self.first_error = error
         with suppress(BaseException):  # kept as ``stop_error``, and raised where all jobs are awaited
             self.stop()
 
-    def _taken_at(self, place: Place) -> Iterator[Job]:
+    def _take_jobs(self, place: Place) -> Iterator[Job]:
         while True:
             with self._changed:
-                while not self._waiting and self._running and place not in self._lost:
+                while not self._waiting and self._running and place not in self._lost_places:
                     self._changed.wait()  # a job that runs elsewhere may come back
-                if place in self._lost or not self._waiting:
+                if place in self._lost_places or not self._waiting:
                     return
                 self._running += 1
                 job = self._waiting.popleft()

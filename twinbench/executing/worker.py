@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import IO, Any
 
 from twinbench.errors import TwinbenchError
-from twinbench.executing.executor import name_of
+from twinbench.executing.executor import callable_name
 from twinbench.unexpected import describe_error, traceback_text
 
 _LENGTH = struct.Struct("!Q")
@@ -47,11 +47,11 @@ def read_frame(pipe: IO[bytes] | None) -> bytes:
         EOFError: whoever writes has ended.
     """
     assert pipe is not None  # noqa: S101 - each process has both pipes
-    (length,) = _LENGTH.unpack(_read(pipe, _LENGTH.size))
-    return _read(pipe, length)
+    (length,) = _LENGTH.unpack(_read_exactly(pipe, _LENGTH.size))
+    return _read_exactly(pipe, length)
 
 
-def _read(pipe: IO[bytes], length: int) -> bytes:
+def _read_exactly(pipe: IO[bytes], length: int) -> bytes:
     content = pipe.read(length)
     if len(content) < length:
         raise EOFError
@@ -64,11 +64,11 @@ def main(caller: int) -> None:
     Args:
         caller: the number of the process that started this one.
     """
-    _end_with(caller)
+    _end_with_caller(caller)
     own = os.getpid()
     jobs_from, answers_to = _take_pipes()
     requests: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(jobs_from, requests), daemon=True).start()
+    threading.Thread(target=_receive_requests, args=(jobs_from, requests), daemon=True).start()
     try:
         while True:
             answer = _answer(requests.get())
@@ -80,7 +80,7 @@ def main(caller: int) -> None:
         os._exit(1)  # an orderly end waits for threads that the work has left
 
 
-def _end_with(caller: int) -> None:
+def _end_with_caller(caller: int) -> None:
     """Have this process ended when its caller ends, whatever it does then; only Linux can do that."""
     if sys.platform == "linux":
         # A thread of the caller's starts this process and stays until it is needed no more. Where this is not allowed,
@@ -109,7 +109,7 @@ def _take_pipes() -> tuple[IO[bytes], IO[bytes]]:
     return os.fdopen(pipes[0], "rb"), os.fdopen(pipes[1], "wb")
 
 
-def _listen(jobs_from: IO[bytes], requests: queue.SimpleQueue[bytes]) -> None:
+def _receive_requests(jobs_from: IO[bytes], requests: queue.SimpleQueue[bytes]) -> None:
     """Take jobs, and end the process in the middle of one where the caller has ended."""
     try:
         while True:
@@ -124,15 +124,15 @@ def _answer(request: bytes) -> bytes:
         work, job = pickle.loads(request)  # noqa: S301 - of our own code, which started this process
         result = work(job, None)
     except BaseException as error:  # noqa: BLE001 - raised where the result is awaited
-        return _failure(error)
+        return _pickle_error(error)
     try:
         return pickle.dumps((True, result))
     except BaseException as error:  # noqa: BLE001 - whatever a class does when it is pickled
-        refused = f"what {name_of(work)} gave back cannot be pickled: {describe_error(error)}"
+        refused = f"what {callable_name(work)} gave back cannot be pickled: {describe_error(error)}"
         return pickle.dumps((False, ProcessJobError(refused)))
 
 
-def _failure(error: BaseException) -> bytes:
+def _pickle_error(error: BaseException) -> bytes:
     note = f"In a process of its own:\n{traceback_text(error)}"
     told: Any = error
     if not isinstance(error, Exception):  # which would end the caller too

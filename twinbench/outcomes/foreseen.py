@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from twinbench.display.wording import counted
+from twinbench.display.wording import format_count
 from twinbench.errors import UsageError
-from twinbench.outcomes.headroom import Headroom, headroom
+from twinbench.outcomes.headroom import Headroom, compute_headroom
 from twinbench.outcomes.keeping import TableInfo
 from twinbench.outcomes.table import Grid
-from twinbench.statistics.comparing import POWER, detectable_mean
+from twinbench.statistics.comparing import DEFAULT_POWER, detectable_mean
 from twinbench.statistics.planning import detectable_difference
 
 
 @dataclass(frozen=True)
-class Foreseen:
+class Forecast:
     """What planned cases may cost, and whether they can show what a router is worth; money in USD."""
 
     headroom: Headroom
@@ -69,13 +69,13 @@ class Foreseen:
             "can_show": self.can_show,
         }
 
-    def lines(self) -> list[str]:
+    def sentences(self) -> list[str]:
         """What people are told."""
         found, saving = self.headroom, self.headroom.saving
         alone = ", ".join(f"always {tier} {usd:.2f}" for tier, usd in self.cost_usd().items())
         points = self.detectable_points
         least = "no difference" if points is None else f"a difference of {points:.1f} points"
-        cases = counted(self.cases, "case")
+        cases = format_count(self.cases, "case")
         bound = (
             f"a model chosen for each case could save at most {self.saving_usd:.2f} USD of the bill of always "
             f"{saving.against}; {cases} {'finds' if self.cases == 1 else 'find'} "
@@ -84,7 +84,7 @@ class Foreseen:
             alike = "the two never differ" if saving.tasks > 1 else "one known case says nothing of the spread"
             bound += f"nothing of that, since {alike}"
         else:
-            bound += f"a difference of {self.detectable_usd:.2f} USD with a chance of {100 * POWER:.0f} %: " + (
+            bound += f"a difference of {self.detectable_usd:.2f} USD with a chance of {100 * DEFAULT_POWER:.0f} %: " + (
                 "they can show a router that comes near the bound"
                 if self.can_show
                 else "they cannot show that one saves money"
@@ -97,7 +97,7 @@ class Foreseen:
         ]
 
 
-def foresee(
+def make_forecast(
     grid: Grid,
     info: TableInfo,
     tiers: Mapping[str, str],
@@ -105,7 +105,7 @@ def foresee(
     *,
     trials: int = 1,
     penalty_usd: float,
-) -> Foreseen:
+) -> Forecast:
     """What cases may cost and show.
 
     Args:
@@ -119,10 +119,10 @@ def foresee(
     Raises:
         UsageError: the table has none of the cases, or a model is not there.
     """
-    here = grid.at(cases)
+    here = grid.select_tasks(cases)
     if not here.tasks:
-        raise UsageError(f"the table {info.name} has none of the {counted(len(cases), 'case')} in {grid.workload}")
-    found = headroom(here, info, tiers, penalty_usd=penalty_usd, resampling=None)
+        raise UsageError(f"the table {info.name} has none of the {format_count(len(cases), 'case')} in {grid.workload}")
+    found = compute_headroom(here, info, tiers, penalty_usd=penalty_usd, resampling=None)
     if found.saving.usd is None:
         raise UsageError(f"the table {info.name} has no verdict and cost of every tier on any of the cases")
     best = next(each for each in found.policies if each.policy.name == found.saving.against)
@@ -130,7 +130,7 @@ def foresee(
     both = np.all([each.policy.known for each in found.of_kind("constant")], axis=0)
     differences = (best.policy.bill_usd(penalty_usd) - bound.policy.bill_usd(penalty_usd))[both]
     spread = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
-    solved = here.of(list(found.tiers.values())).solved
+    solved = here.select_models(list(found.tiers.values())).solved
     differ = [
         float(np.nanmean(np.abs(solved[one] - solved[other])))
         for one in range(len(solved))
@@ -139,7 +139,7 @@ def foresee(
     ]
     usual = float(np.median(differ)) if differ else 0.0
     points = detectable_difference(len(cases), usual)
-    return Foreseen(
+    return Forecast(
         found,
         len(cases),
         trials,

@@ -17,14 +17,22 @@ import numpy as np
 from twinbench.display.frames import Tabular
 from twinbench.errors import UsageError
 from twinbench.outcomes.keeping import TableInfo
-from twinbench.outcomes.policies import Policy, cascade, constant, hull, lowest_bill, mix, oracle
-from twinbench.outcomes.summaries import PolicySummary, plain_count
+from twinbench.outcomes.policies import (
+    Policy,
+    cascade_policy,
+    constant_policy,
+    upper_hull,
+    lowest_bill_policy,
+    mixed_policy,
+    oracle_policy,
+)
+from twinbench.outcomes.summaries import PolicySummary, int_if_whole
 from twinbench.outcomes.table import Grid
 from twinbench.routing.tiers import TIER_LABELS
 from twinbench.statistics import Resampling
-from twinbench.statistics.bills import Ends, run_intervals, why_too_few_cases
+from twinbench.statistics.bills import Ends, run_intervals, why_no_interval
 from twinbench.statistics.clusters import Clusters, Floats
-from twinbench.statistics.intervals import bca
+from twinbench.statistics.intervals import bca_intervals
 from twinbench.statistics.sampling import bootstrap
 
 PENALTIES = (0.0, 0.15, 0.3, 0.6, 1.2, 2.4)
@@ -153,7 +161,7 @@ class Headroom(Tabular):
 _RESAMPLING = ("resamples", "level", "seed")
 
 
-def headroom(
+def compute_headroom(
     grid: Grid,
     info: TableInfo,
     tiers: Mapping[str, str],
@@ -182,21 +190,21 @@ def headroom(
     order = [tier for tier in TIER_LABELS if tier in tiers]
     if len(order) < len(tiers) or len(order) < 2:
         raise UsageError(f"name the models of at least two of the tiers {', '.join(TIER_LABELS)}")
-    chosen = grid.of([tiers[tier] for tier in order])
-    policies = _policies(chosen, order, penalty_usd, sensitivity, specificity)
+    chosen = grid.select_models([tiers[tier] for tier in order])
+    policies = _make_policies(chosen, order, penalty_usd, sensitivity, specificity)
     for each in policies[: len(order)]:
         if not each.known.any():
             what = "verdict" if np.isnan(each.solved).all() else "cost"
             raise UsageError(
                 f"the table has no {what} of {tiers[each.name]}, the model of tier {each.name}, on any task"
             )
-    corners = _corners(policies)
+    corners = _hull_corners(policies)
     summaries = [
         PolicySummary(
             each,
             penalty_usd,
             chosen.models[number] if each.kind == "constant" else ", ".join(order[place] for place in each.models),
-            _intervals(chosen.tasks, each, penalty_usd, resampling),
+            _policy_intervals(chosen.tasks, each, penalty_usd, resampling),
             number in corners,
         )
         for number, each in enumerate(policies)
@@ -209,12 +217,16 @@ def headroom(
         chosen.tasks,
         penalty_usd,
         summaries,
-        _saving(chosen, constants, policies[-1], penalty_usd, resampling),
-        _inversions(chosen, order),
-        _kinds(chosen),
-        [_best_at(constants, penalty) for penalty in sorted({*PENALTIES, penalty_usd})],
+        _compute_saving(chosen, constants, policies[-1], penalty_usd, resampling),
+        _count_inversions(chosen, order),
+        _count_kinds(chosen),
+        [_best_tier_at(constants, penalty) for penalty in sorted({*PENALTIES, penalty_usd})],
         [
-            {"name": name, "tasks": len(wanted), "models": _of_split(chosen.at(sorted(wanted)), order, penalty_usd)}
+            {
+                "name": name,
+                "tasks": len(wanted),
+                "models": _summarise_split(chosen.select_tasks(sorted(wanted)), order, penalty_usd),
+            }
             for name, wanted in (splits or {}).items()
             if wanted < set(chosen.tasks)
         ],
@@ -222,22 +234,22 @@ def headroom(
     )
 
 
-def _policies(
+def _make_policies(
     grid: Grid, order: Sequence[str], penalty_usd: float, sensitivity: float | None, specificity: float | None
 ) -> list[Policy]:
-    found = [constant(grid, number, tier) for number, tier in enumerate(order)]
-    found.append(mix(grid, [1 / len(order)] * len(order), "any tier by lot"))
+    found = [constant_policy(grid, number, tier) for number, tier in enumerate(order)]
+    found.append(mixed_policy(grid, [1 / len(order)] * len(order), "any tier by lot"))
     points = [_point(each) for each in found[: len(order)]]
-    corners = hull(points)
+    corners = upper_hull(points)
     for lower, higher in pairwise(corners):
         shares = [0.5 if number in (lower, higher) else 0.0 for number in range(len(order))]
-        found.append(mix(grid, shares, f"{order[lower]} or {order[higher]} by lot"))
-    found.append(cascade(grid, "cascade, perfect verifier"))
+        found.append(mixed_policy(grid, shares, f"{order[lower]} or {order[higher]} by lot"))
+    found.append(cascade_policy(grid, "cascade, perfect verifier"))
     if sensitivity is not None or specificity is not None:
         right, wrong = 1.0 if sensitivity is None else sensitivity, 1.0 if specificity is None else specificity
         name = f"cascade, verifier accepts {right:.0%} of right and rejects {wrong:.0%} of wrong"
-        found.append(cascade(grid, name, right, wrong))
-    return [*found, oracle(grid), lowest_bill(grid, penalty_usd)]
+        found.append(cascade_policy(grid, name, right, wrong))
+    return [*found, oracle_policy(grid), lowest_bill_policy(grid, penalty_usd)]
 
 
 def _point(policy: Policy) -> tuple[float, float]:
@@ -247,13 +259,13 @@ def _point(policy: Policy) -> tuple[float, float]:
     return float(policy.cost_usd[known].mean()), float(policy.solved[known].mean())
 
 
-def _corners(policies: Sequence[Policy]) -> set[int]:
+def _hull_corners(policies: Sequence[Policy]) -> set[int]:
     """Which of the constants are on the hull of all of them: no mix of others is as good for the same money."""
     constants = [number for number, each in enumerate(policies) if each.kind == "constant"]
-    return {constants[place] for place in hull([_point(policies[number]) for number in constants])}
+    return {constants[place] for place in upper_hull([_point(policies[number]) for number in constants])}
 
 
-def _intervals(
+def _policy_intervals(
     tasks: Sequence[str], policy: Policy, penalty_usd: float, resampling: Resampling | None
 ) -> dict[str, Ends | None]:
     known = policy.known
@@ -262,7 +274,7 @@ def _intervals(
     return run_intervals(names, sums, penalty_usd, resampling)[0]
 
 
-def _saving(
+def _compute_saving(
     grid: Grid,
     constants: Sequence[PolicySummary],
     hindsight: Policy,
@@ -279,12 +291,12 @@ def _saving(
     bills = np.stack([policy.bill_usd(penalty_usd)[here] for policy in (best.policy, hindsight)], axis=1)
     total, least = bills.sum(axis=0).tolist()
     size = len(bills)
-    reason = "not asked for: 0 resamples" if resampling is None else why_too_few_cases(size, resampling)
+    reason = "not asked for: 0 resamples" if resampling is None else why_no_interval(size, resampling)
     ends: list[Ends | None] = [None, None]
     if resampling is not None and reason is None:
         names = [name for name, known in zip(grid.tasks, here, strict=True) if known]
-        clusters = Clusters.of(names)
-        sums = clusters.sums(np.column_stack([np.ones(size), bills]))
+        clusters = Clusters.from_names(names)
+        sums = clusters.sum_by_cluster(np.column_stack([np.ones(size), bills]))
 
         def saved(sums: Floats) -> Floats:
             totals = sums.sum(axis=-2)
@@ -294,7 +306,7 @@ def _saving(
             return np.stack([size * usd / totals[..., 0], share], axis=-1)
 
         [drawn] = bootstrap(clusters, [sums], saved, resampling)
-        ends = [(float(low), float(high)) for low, high in bca(drawn, resampling.level)]
+        ends = [(float(low), float(high)) for low, high in bca_intervals(drawn, resampling.level)]
     return Saving(
         best.policy.name,
         size,
@@ -306,7 +318,7 @@ def _saving(
     )
 
 
-def _inversions(grid: Grid, order: Sequence[str]) -> Inversions:
+def _count_inversions(grid: Grid, order: Sequence[str]) -> Inversions:
     solved = grid.solved
     pairs = []
     inverted = np.zeros(len(grid.tasks), bool)
@@ -325,7 +337,7 @@ def _inversions(grid: Grid, order: Sequence[str]) -> Inversions:
     return Inversions(int(inverted.sum()), int(np.isfinite(solved).all(axis=0).sum()), pairs)
 
 
-def _kinds(grid: Grid) -> dict[str, int]:
+def _count_kinds(grid: Grid) -> dict[str, int]:
     solved = grid.solved
     some = (solved > 0).any(axis=0)
     every = (solved == 1).all(axis=0)
@@ -339,7 +351,7 @@ def _kinds(grid: Grid) -> dict[str, int]:
     return {**counts, "unknown": len(grid.tasks) - sum(counts.values())}
 
 
-def _best_at(constants: Sequence[PolicySummary], penalty_usd: float) -> dict[str, Any]:
+def _best_tier_at(constants: Sequence[PolicySummary], penalty_usd: float) -> dict[str, Any]:
     """The tier with the lowest bill at a penalty, by the mean over the tasks that are known of all tiers."""
     everywhere = np.all([each.policy.known for each in constants], axis=0)
     bills = {
@@ -351,15 +363,15 @@ def _best_at(constants: Sequence[PolicySummary], penalty_usd: float) -> dict[str
     return {"penalty_usd": penalty_usd, "tier": best, "mean_bill_usd": bills}
 
 
-def _of_split(grid: Grid, order: Sequence[str], penalty_usd: float) -> list[dict[str, Any]]:
+def _summarise_split(grid: Grid, order: Sequence[str], penalty_usd: float) -> list[dict[str, Any]]:
     found = []
     for number, tier in enumerate(order):
-        each = PolicySummary(constant(grid, number, tier), penalty_usd, grid.models[number], {}, on_hull=False)
+        each = PolicySummary(constant_policy(grid, number, tier), penalty_usd, grid.models[number], {}, on_hull=False)
         found.append(
             {
                 "tier": tier,
                 "model": grid.models[number],
-                "resolved": None if each.resolved is None else plain_count(each.resolved),
+                "resolved": None if each.resolved is None else int_if_whole(each.resolved),
                 "verdicts": each.verdicts,
                 "cost_usd": each.cost_usd,
                 "bill_usd": each.bill_usd,

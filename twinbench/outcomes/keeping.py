@@ -15,16 +15,16 @@ from pydantic import TypeAdapter, ValidationError
 
 from twinbench.errors import ContentError, TwinbenchError, UsageError
 from twinbench.fingerprint import fingerprint
-from twinbench.outcomes.columns import UNKNOWN
-from twinbench.outcomes.reading import Read
+from twinbench.outcomes.columns import UNKNOWN_VERDICT
+from twinbench.outcomes.reading import ReadOutcomes
 from twinbench.outcomes.table import Outcomes
 from twinbench.sql import sql_text
 from twinbench.storage import resources
 from twinbench.storage.store import Store, outcomes_hint
 
-_KEY = "twinbench"
+_METADATA_KEY = "twinbench"
 """Of the metadata of the Parquet file, which hold a table's ``TableInfo``."""
-_MOST_TEXT = 2000
+_MAX_TEXT_CHARACTERS = 2000
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Told:
+class Provenance:
     """What whoever imports a table says of it, for everybody who uses it."""
 
     origin: str = ""
@@ -78,15 +78,19 @@ class Told:
 
     def __post_init__(self) -> None:
         for name, text in asdict(self).items():
-            if len(text) > _MOST_TEXT:
-                raise UsageError(f"--{name} has {len(text):,} characters: give at most {_MOST_TEXT:,}")
+            if len(text) > _MAX_TEXT_CHARACTERS:
+                raise UsageError(f"--{name} has {len(text):,} characters: give at most {_MAX_TEXT_CHARACTERS:,}")
 
-    def with_note(self, more: str | None) -> Told:
+    def with_note(self, more: str | None) -> Provenance:
         """The same, with something else that must be told."""
-        return self if more is None else Told(self.origin, self.licence, "; ".join(filter(None, (more, self.note))))
+        return (
+            self if more is None else Provenance(self.origin, self.licence, "; ".join(filter(None, (more, self.note))))
+        )
 
 
-def keep_table(read: Read, name: str, store: Store, told: Told, *, replace: bool = False) -> TableInfo:
+def store_table(
+    read: ReadOutcomes, name: str, store: Store, provenance: Provenance, *, replace: bool = False
+) -> TableInfo:
     """Keep what was read in the store as the table ``name``: all of it or nothing.
 
     Raises:
@@ -94,10 +98,10 @@ def keep_table(read: Read, name: str, store: Store, told: Told, *, replace: bool
         ContentError: rows are refused; nothing was written.
         StoreWriteError: the store cannot be written; nothing was changed.
     """
-    refuse_existing(name, store, replace=replace)
-    outcomes = None if read.collected.problems or not len(read.collected) else read.collected.outcomes()
-    if read.collected.problems:
-        raise ContentError(read.collected.problems, hint="Nothing was imported.")
+    require_free_name(name, store, replace=replace)
+    outcomes = None if read.collector.problems or not len(read.collector) else read.collector.to_outcomes()
+    if read.collector.problems:
+        raise ContentError(read.collector.problems, hint="Nothing was imported.")
     if outcomes is None:
         raise UsageError("there are no outcomes in what was given")
     files = read.digests
@@ -110,23 +114,23 @@ def keep_table(read: Read, name: str, store: Store, told: Told, *, replace: bool
         models=len(outcomes.models),
         tasks=len(outcomes.tasks),
         workloads=tuple(outcomes.workloads),
-        unknown_verdicts=int((outcomes.resolved == UNKNOWN).sum()),
+        unknown_verdicts=int((outcomes.resolved == UNKNOWN_VERDICT).sum()),
         unknown_costs=int(np.isnan(outcomes.cost_usd).sum()),
         columns=read.columns,
-        origin=told.origin,
-        licence=told.licence,
-        note=told.note,
+        origin=provenance.origin,
+        licence=provenance.licence,
+        note=provenance.note,
         imported=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     with store.writing_outcomes(name, replace=replace) as temporary:
         try:
-            _write(outcomes, info, temporary)
+            _write_outcomes(outcomes, info, temporary)
         except duckdb.Error as error:
             raise store.write_error(temporary, error) from None
     return info
 
 
-def refuse_existing(name: str, store: Store, *, replace: bool) -> None:
+def require_free_name(name: str, store: Store, *, replace: bool) -> None:
     """Refuse the name of a table that exists, before a large file is read for it.
 
     Raises:
@@ -163,7 +167,7 @@ def table_info(name: str, store: Store) -> TableInfo:
         TwinbenchError: its file is damaged.
     """
     with duckdb.connect() as connection:
-        return _info(connection, *_file(name, store))
+        return _read_info(connection, *_find_file(name, store))
 
 
 def open_table(name: str, store: Store) -> Table:
@@ -173,13 +177,13 @@ def open_table(name: str, store: Store) -> Table:
         UsageError: there is no such table.
         TwinbenchError: its file is damaged.
     """
-    path, shipped = _file(name, store)
+    path, shipped = _find_file(name, store)
     with duckdb.connect() as connection:
-        info = _info(connection, path, shipped)
+        info = _read_info(connection, path, shipped)
         try:
-            outcomes = _read(connection, path)
+            outcomes = _read_outcomes(connection, path)
         except duckdb.Error as error:
-            raise _damaged(path, error) from None
+            raise _damage_error(path, error) from None
     return Table(info, outcomes)
 
 
@@ -191,11 +195,11 @@ def remove_table(name: str, store: Store) -> None:
     """
     if name in shipped_names():
         raise UsageError(f"{name} ships with twinbench and stays")
-    _file(name, store)
+    _find_file(name, store)
     store.remove_outcomes(name)
 
 
-def _file(name: str, store: Store) -> tuple[Path, bool]:
+def _find_file(name: str, store: Store) -> tuple[Path, bool]:
     """The file of a table, and whether it ships with twinbench."""
     if name in shipped_names():
         return resources.published_dir() / "outcomes" / f"{name}.parquet", True
@@ -209,17 +213,17 @@ def _file(name: str, store: Store) -> tuple[Path, bool]:
     return path, False
 
 
-def _damaged(path: Path, error: Exception) -> TwinbenchError:
+def _damage_error(path: Path, error: Exception) -> TwinbenchError:
     return TwinbenchError(f"{path} is damaged ({str(error).splitlines()[0]}): import the table again with --replace")
 
 
-def _info(connection: duckdb.DuckDBPyConnection, path: Path, shipped: bool) -> TableInfo:
+def _read_info(connection: duckdb.DuckDBPyConnection, path: Path, shipped: bool) -> TableInfo:
     try:
         query = "SELECT value FROM parquet_kv_metadata(?) WHERE key = ?"
-        [(content,)] = connection.execute(query, [str(path), _KEY.encode()]).fetchall()
+        [(content,)] = connection.execute(query, [str(path), _METADATA_KEY.encode()]).fetchall()
         found = TypeAdapter(TableInfo).validate_python(json.loads(content))
     except (duckdb.Error, ValueError, ValidationError) as error:
-        raise _damaged(path, error) from None
+        raise _damage_error(path, error) from None
     return TableInfo(**(asdict(found) | {"shipped": shipped, "name": path.stem}))
 
 
@@ -227,7 +231,7 @@ _NAMES = ("workload", "model", "task")
 _NUMBERS = ("trial", "resolved", "cost_usd", "steps")
 
 
-def _write(outcomes: Outcomes, info: TableInfo, path: Path) -> None:
+def _write_outcomes(outcomes: Outcomes, info: TableInfo, path: Path) -> None:
     """Write the outcomes in their order, with names as texts, so that any reader of Parquet understands them."""
     columns = {name: np.ascontiguousarray(getattr(outcomes, name)) for name in (*_NAMES, *_NUMBERS)}
     with duckdb.connect() as connection:
@@ -249,11 +253,11 @@ def _write(outcomes: Outcomes, info: TableInfo, path: Path) -> None:
                 JOIN models ON models.code = model
                 JOIN tasks ON tasks.code = task
                 ORDER BY place
-            ) TO {sql_text(path)} (FORMAT parquet, COMPRESSION zstd, KV_METADATA {{ {_KEY}: {metadata} }})
+            ) TO {sql_text(path)} (FORMAT parquet, COMPRESSION zstd, KV_METADATA {{ {_METADATA_KEY}: {metadata} }})
         """)  # noqa: S608 - names of ours and quoted texts
 
 
-def _read(connection: duckdb.DuckDBPyConnection, path: Path) -> Outcomes:
+def _read_outcomes(connection: duckdb.DuckDBPyConnection, path: Path) -> Outcomes:
     names: list[Sequence[str]] = []
     for name in _NAMES:
         found = connection.execute(f"SELECT DISTINCT {name} FROM read_parquet(?)", [str(path)]).fetchall()  # noqa: S608

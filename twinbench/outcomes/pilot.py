@@ -13,10 +13,10 @@ from twinbench.outcomes.table import Grid
 from twinbench.statistics.clusters import Floats, Ints
 
 FOLDS = 5
-FEWEST_MODELS = 6
+MIN_MODELS = 6
 """With fewer, a fold leaves so few models to learn from that nothing is."""
 
-RANDOM = 100
+RANDOM_CHOICES = 100
 """Random choices of tasks that a pilot is compared with, over all folds."""
 
 
@@ -48,7 +48,7 @@ class Pilot:
         }
 
 
-def pilot(grid: Grid, size: int, seed: int = 0) -> Pilot:
+def choose_pilot(grid: Grid, size: int, seed: int = 0) -> Pilot:
     """The tasks of a pilot.
 
     Tasks are added one by one: each time the one with which the sum over the chosen tasks goes best along with the sum
@@ -72,14 +72,14 @@ def pilot(grid: Grid, size: int, seed: int = 0) -> Pilot:
     average = np.nansum(grid.solved, axis=1) / np.maximum(known.sum(axis=1), 1)
     solved = np.where(known, grid.solved, average[:, None])
     order = random.permutation(len(grid.tasks))
-    chosen = order[chosen_tasks(solved[:, order], size)]
-    found = _checked(solved[:, order], size, random) if len(grid.models) >= FEWEST_MODELS else None
+    chosen = order[choose_tasks(solved[:, order], size)]
+    found = _check_on_models_left_out(solved[:, order], size, random) if len(grid.models) >= MIN_MODELS else None
     agreement, by_chance, between = found or (None, None, None)
     tasks = [grid.tasks[place] for place in chosen.tolist()]
     return Pilot(tasks, seed, len(grid.models), agreement, by_chance, between)
 
 
-def chosen_tasks(solved: Floats, size: int) -> Ints:
+def choose_tasks(solved: Floats, size: int) -> Ints:
     """The places of the chosen tasks, in the order in which they were chosen; of equals the first.
 
     Args:
@@ -107,17 +107,19 @@ def chosen_tasks(solved: Floats, size: int) -> Ints:
     return np.array(chosen, np.intp)
 
 
-def _checked(solved: Floats, size: int, random: np.random.Generator) -> tuple[float, float, tuple[float, float]]:
+def _check_on_models_left_out(
+    solved: Floats, size: int, random: np.random.Generator
+) -> tuple[float, float, tuple[float, float]]:
     """Agreement on models left out, that of random tasks, and where most of these lie."""
     models, tasks = solved.shape
     fold = random.permutation(models) % FOLDS
     whole = solved.mean(axis=1)
-    draws = [random.choice(tasks, size, replace=False) for _ in range(RANDOM)]
+    draws = [random.choice(tasks, size, replace=False) for _ in range(RANDOM_CHOICES)]
     mine: list[float] = []
     others: list[list[float]] = []
     for number in range(FOLDS):
         out = fold == number
-        chosen = chosen_tasks(solved[~out], size)
+        chosen = choose_tasks(solved[~out], size)
         mine.append(rank_agreement(solved[:, chosen].mean(axis=1), whole, out))
         others.append([rank_agreement(solved[:, draw].mean(axis=1), whole, out) for draw in draws])
     weights = [int((fold == number).sum()) for number in range(FOLDS)]

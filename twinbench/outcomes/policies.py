@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from twinbench.outcomes.table import Grid
 from twinbench.statistics.clusters import Floats
 
-Truths = NDArray[np.bool_]
+Booleans = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Policy:
     """NaN where it is not known."""
 
     @property
-    def known(self) -> Truths:
+    def known(self) -> Booleans:
         """On which tasks both are known."""
         return np.asarray(np.isfinite(self.solved) & np.isfinite(self.cost_usd))
 
@@ -42,12 +42,12 @@ class Policy:
         return np.asarray(self.cost_usd + penalty_usd * (1 - self.solved))
 
 
-def constant(grid: Grid, number: int, name: str) -> Policy:
+def constant_policy(grid: Grid, number: int, name: str) -> Policy:
     """Always the same model."""
     return Policy(name, "constant", [number], grid.solved[number], grid.cost_usd[number])
 
 
-def mix(grid: Grid, shares: Sequence[float], name: str) -> Policy:
+def mixed_policy(grid: Grid, shares: Sequence[float], name: str) -> Policy:
     """A model by lot for each task.
 
     Args:
@@ -63,7 +63,7 @@ def mix(grid: Grid, shares: Sequence[float], name: str) -> Policy:
     )
 
 
-def oracle(grid: Grid) -> Policy:
+def oracle_policy(grid: Grid) -> Policy:
     """The cheapest model that is known to solve the task, in hindsight; where none is, the cheapest of all.
 
     With several trials of a model, the cheapest of those that solve the task most often. A model whose verdict is not
@@ -85,7 +85,7 @@ def oracle(grid: Grid) -> Policy:
     )
 
 
-def lowest_bill(grid: Grid, penalty_usd: float) -> Policy:
+def lowest_bill_policy(grid: Grid, penalty_usd: float) -> Policy:
     """The model with the lowest bill on the task, in hindsight: it gives up where solving costs more than the penalty.
 
     Models whose bill on the task is not known are not chosen.
@@ -97,7 +97,7 @@ def lowest_bill(grid: Grid, penalty_usd: float) -> Policy:
     return Policy("lowest bill, in hindsight", "bound", range(len(grid.models)), solved, cost)
 
 
-def cascade(grid: Grid, name: str, sensitivity: float = 1.0, specificity: float = 1.0) -> Policy:
+def cascade_policy(grid: Grid, name: str, sensitivity: float = 1.0, specificity: float = 1.0) -> Policy:
     """Each tier from the cheapest up until a verifier accepts what it did; the last one's work is taken as it is.
 
     Every tier that is tried is paid for. The verifier costs nothing, and errs independently of everything else.
@@ -124,7 +124,7 @@ def cascade(grid: Grid, name: str, sensitivity: float = 1.0, specificity: float 
     return Policy(name, "cascade", range(len(grid.models)), solved, cost)
 
 
-def hull(points: Sequence[tuple[float, float]]) -> list[int]:
+def upper_hull(points: Sequence[tuple[float, float]]) -> list[int]:
     """Which points of (cost, resolved) no other point and no mix of two others beats: the upper left hull.
 
     Returns:

@@ -23,12 +23,12 @@ from twinbench.outcomes.table import Grid
 from twinbench.statistics import Resampling
 from twinbench.statistics.bills import compare_all, compare_bills
 from twinbench.statistics.clusters import Clusters, Floats, Ints
-from twinbench.statistics.comparing import POWER, holm, rank_ranges
+from twinbench.statistics.comparing import DEFAULT_POWER, holm, rank_ranges
 from twinbench.statistics.paired import paired_difference
-from twinbench.statistics.planning import detectable_difference, needed_tasks, sign_test_power, sign_tests
+from twinbench.statistics.planning import detectable_difference, needed_tasks, sign_test_power, sign_test_p_values
 from twinbench.statistics.sampling import bootstrap
 
-MOST_LISTED = 8
+MAX_LISTED_MODELS = 8
 """Models up to which every pair is listed, with costs and intervals."""
 
 
@@ -98,7 +98,7 @@ class Plan:
     tasks: int
     difference: float
     """Points."""
-    power: float = POWER
+    power: float = DEFAULT_POWER
     level: float = 0.95
 
 
@@ -165,7 +165,7 @@ class Power(Tabular):
         return rows
 
 
-def power(
+def compute_power(
     grid: Grid,
     info: TableInfo,
     plan: Plan,
@@ -194,12 +194,12 @@ def power(
     models = len(grid.models)
     if models < 2:
         raise UsageError(f"a comparison needs two models or more; in workload {grid.workload} there is {models}")
-    counts = _Counts.of(grid)
+    counts = _PairCounts.from_grid(grid)
     first, second = np.triu_indices(models, 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         differing = (counts.ahead + counts.ahead.T) / counts.tasks
         lead = (counts.ahead - counts.ahead.T) / counts.tasks
-    p = _p_values(grid, counts, first, second, resampling)
+    p = _pair_p_values(grid, counts, first, second, resampling)
     corrected = np.array(holm(np.nan_to_num(p, nan=1.0).tolist()))
     found = corrected <= 1 - plan.level
     better = {
@@ -213,27 +213,29 @@ def power(
     usual = differing[first, second]
     usual = usual[np.isfinite(usual)]
     median = float(np.median(usual)) if len(usual) else None
-    listed = models <= MOST_LISTED
-    money = _Money.of(grid, penalty_usd, resampling) if listed and resampling is not None else None
+    listed = models <= MAX_LISTED_MODELS
+    money = _PairMoney.from_grid(grid, penalty_usd, resampling) if listed and resampling is not None else None
     pairs = []
     if listed:
         for place, (one, other) in enumerate(combinations(range(models), 2)):
             share = float(differing[one, other])
-            pairs.append(_pair(grid, one, other, share, plan, resampling, (p[place], corrected[place]), money, place))
+            pairs.append(
+                _compare_pair(grid, one, other, share, plan, resampling, (p[place], corrected[place]), money, place)
+            )
     return Power(
         info,
         grid.workload,
         len(grid.tasks),
         penalty_usd,
         plan,
-        _ranked(grid, ranks, better, None if money is None else money.ranks),
+        _rank_models(grid, ranks, better, None if money is None else money.ranks),
         pairs,
         len(first),
         int(found.sum()),
         None if median is None else 100 * median,
         None
         if median is None
-        else _points(detectable_difference(plan.tasks, median, level=plan.level, power=plan.power)),
+        else _to_points(detectable_difference(plan.tasks, median, level=plan.level, power=plan.power)),
         None if median is None else needed_tasks(plan.difference / 100, median, level=plan.level, power=plan.power),
         agreement,
         pilot,
@@ -243,7 +245,7 @@ def power(
 
 
 @dataclass(frozen=True)
-class _Counts:
+class _PairCounts:
     """By pair of models, shape (models, models)."""
 
     tasks: Floats
@@ -252,33 +254,33 @@ class _Counts:
     """On which the first solves what the second does not; with several trials, in expectation."""
 
     @classmethod
-    def of(cls, grid: Grid) -> _Counts:
+    def from_grid(cls, grid: Grid) -> _PairCounts:
         known = np.isfinite(grid.solved).astype(np.float64)
         solved = np.nan_to_num(grid.solved)
         return cls(known @ known.T, solved @ (known - solved).T)
 
 
-def _p_values(grid: Grid, counts: _Counts, first: Ints, second: Ints, resampling: Resampling | None) -> Floats:
+def _pair_p_values(grid: Grid, counts: _PairCounts, first: Ints, second: Ints, resampling: Resampling | None) -> Floats:
     """Of each pair's resolved tasks, uncorrected: exact; of several trials by resampling, NaN where nobody asked."""
-    if not grid.repeated:
+    if not grid.has_repeated_trials:
         ahead = np.rint(counts.ahead).astype(np.intp)
-        return sign_tests(ahead[first, second], ahead[second, first])
+        return sign_test_p_values(ahead[first, second], ahead[second, first])
     found = np.full(len(first), np.nan)
     if resampling is None:
         return found
-    if len(grid.models) > MOST_LISTED:
+    if len(grid.models) > MAX_LISTED_MODELS:
         raise UsageError(
-            f"models with several trials are compared by resampling, which takes long: name at most {MOST_LISTED} of "
+            f"models with several trials are compared by resampling, which takes long: name at most {MAX_LISTED_MODELS} of "
             f"the {len(grid.models)} with --models, or give --resamples 0"
         )
     for place, (one, other) in enumerate(zip(first.tolist(), second.tolist(), strict=True)):
-        names, sums = _sums(grid, (one, other), grid.solved[[one, other]], np.zeros((2, len(grid.tasks))))
+        names, sums = _task_sums(grid, (one, other), grid.solved[[one, other]], np.zeros((2, len(grid.tasks))))
         compared = compare_bills(names, sums[0], sums[1], 1.0, resampling)
         found[place] = np.nan if compared.p is None else compared.p
     return found
 
 
-def _sums(grid: Grid, models: Sequence[int], solved: Floats, cost: Floats) -> tuple[list[str], list[Floats]]:
+def _task_sums(grid: Grid, models: Sequence[int], solved: Floats, cost: Floats) -> tuple[list[str], list[Floats]]:
     """Names of the tasks that are known of all these models, and what each comes to there, as ``bills`` takes it."""
     known = np.asarray(np.isfinite(solved).all(axis=0) & np.isfinite(cost).all(axis=0))
     names = [name for name, here in zip(grid.tasks, known, strict=True) if here]
@@ -289,7 +291,7 @@ def _sums(grid: Grid, models: Sequence[int], solved: Floats, cost: Floats) -> tu
 
 
 @dataclass(frozen=True)
-class _Money:
+class _PairMoney:
     """Costs and bills of all pairs, over the tasks that are known of all models."""
 
     tasks: int
@@ -298,8 +300,8 @@ class _Money:
     ranks: Sequence[tuple[int, int]]
 
     @classmethod
-    def of(cls, grid: Grid, penalty_usd: float, resampling: Resampling) -> _Money | None:
-        names, sums = _sums(grid, range(len(grid.models)), grid.solved, grid.cost_usd)
+    def from_grid(cls, grid: Grid, penalty_usd: float, resampling: Resampling) -> _PairMoney | None:
+        names, sums = _task_sums(grid, range(len(grid.models)), grid.solved, grid.cost_usd)
         if not names:
             return None
         size = len(names)
@@ -324,7 +326,7 @@ class _Money:
         return cls(size, found[0], found[1], ranks)
 
 
-def _pair(
+def _compare_pair(
     grid: Grid,
     one: int,
     other: int,
@@ -332,7 +334,7 @@ def _pair(
     plan: Plan,
     resampling: Resampling | None,
     p: tuple[float, float],
-    money: _Money | None,
+    money: _PairMoney | None,
     place: int,
 ) -> PairOfModels:
     solved = grid.solved[[one, other]]
@@ -343,7 +345,7 @@ def _pair(
     interval = None
     if resampling is not None and size >= resampling.fewest_clusters and (here[0] != here[1]).any():
         names = [name for name, found in zip(grid.tasks, known, strict=True) if found]
-        interval = _interval(names, here, p[0], resampling)
+        interval = _difference_interval(names, here, p[0], resampling)
     asked = {"level": plan.level, "power": plan.power}
     return PairOfModels(
         grid.models[one],
@@ -355,7 +357,7 @@ def _pair(
         float((here[1] * (1 - here[0])).sum()),
         None if np.isnan(p[0]) or not size else float(p[0]),
         None if np.isnan(p[0]) or not size else float(p[1]),
-        _points(detectable_difference(plan.tasks, differing, **asked)) if size else None,
+        _to_points(detectable_difference(plan.tasks, differing, **asked)) if size else None,
         sign_test_power(plan.tasks, differing, plan.difference / 100, level=plan.level) if size else None,
         needed_tasks(plan.difference / 100, differing, **asked) if size else None,
         {} if money is None else money.cost[place],
@@ -363,11 +365,11 @@ def _pair(
     )
 
 
-def _interval(names: Sequence[str], solved: Floats, p: float, resampling: Resampling) -> tuple[float, float]:
+def _difference_interval(names: Sequence[str], solved: Floats, p: float, resampling: Resampling) -> tuple[float, float]:
     """Of the difference in points, by the paired bootstrap; it holds 0 where the exact test finds nothing."""
-    clusters = Clusters.of(names)
+    clusters = Clusters.from_names(names)
     ones = np.ones(len(names))
-    sums = [clusters.sums(np.column_stack([ones, each])) for each in solved]
+    sums = [clusters.sum_by_cluster(np.column_stack([ones, each])) for each in solved]
 
     def share(drawn: Floats) -> Floats:
         totals = drawn.sum(axis=-2)
@@ -379,7 +381,7 @@ def _interval(names: Sequence[str], solved: Floats, p: float, resampling: Resamp
     return found.ends
 
 
-def _ranked(
+def _rank_models(
     grid: Grid,
     ranks: Sequence[tuple[int, int]],
     better: Mapping[tuple[int, int], bool],
@@ -410,5 +412,5 @@ def _ranked(
     return found
 
 
-def _points(share: float | None) -> float | None:
+def _to_points(share: float | None) -> float | None:
     return None if share is None else 100 * share

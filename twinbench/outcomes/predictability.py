@@ -25,14 +25,14 @@ from twinbench.reading.rows import SUFFIXES, file_rows, require_file
 from twinbench.statistics.auc import Auc, stratified_auc
 from twinbench.statistics.clusters import Floats, Ints
 
-BUCKETS = 2**14
+HASH_BUCKETS = 2**14
 RIDGE = 1.0
 """The penalty, in units of one text's squared length."""
 FOLDS = 5
-DEALS = 5
+FOLD_ASSIGNMENTS = 5
 """Ways of dealing groups to folds, whose results are averaged."""
-FEWEST_TASKS = 50
-_MOST_CHARACTERS = 20_000
+MIN_TASKS = 50
+_MAX_CHARACTERS = 20_000
 """Of a text that are read."""
 _WORD = re.compile(r"\w+")
 _TEXT_FIELDS = ("problem_statement", "text", "prompt", "question", "instruction")
@@ -66,14 +66,14 @@ class Predictability:
         return {"model": self.model, "tasks": self.tasks, "solved": self.solved, "auc": self.auc, "interval": between}
 
 
-def group_of(task: str) -> str:
+def default_group(task: str) -> str:
     """The group of a task whose file names none: its id without the number at its end, as of django__django-12345."""
     return re.sub(r"[-_.]?\d+$", "", task) or task
 
 
-def texts_of(by_task: Mapping[str, str], groups: Mapping[str, str] | None = None) -> Texts:
+def group_texts(by_task: Mapping[str, str], groups: Mapping[str, str] | None = None) -> Texts:
     """Texts of tasks, grouped by what their ids begin with where nothing says otherwise."""
-    return Texts(by_task, {task: (groups or {}).get(task) or group_of(task) for task in by_task})
+    return Texts(by_task, {task: (groups or {}).get(task) or default_group(task) for task in by_task})
 
 
 def read_texts(path: Path) -> Texts:
@@ -107,7 +107,7 @@ def read_texts(path: Path) -> Texts:
             groups[task] = group
     if problems:
         raise ContentError(problems)
-    return texts_of(texts, groups)
+    return group_texts(texts, groups)
 
 
 def _name_in(row: Mapping[str, Any], field: str) -> str | None:
@@ -118,7 +118,7 @@ def _name_in(row: Mapping[str, Any], field: str) -> str | None:
         return None
 
 
-def predictability(grid: Grid, texts: Texts, *, level: float = 0.95, seed: int = 0) -> list[Predictability]:
+def measure_predictability(grid: Grid, texts: Texts, *, level: float = 0.95, seed: int = 0) -> list[Predictability]:
     """For each model, how well the texts of tasks predict whether it solves them.
 
     Args:
@@ -131,34 +131,34 @@ def predictability(grid: Grid, texts: Texts, *, level: float = 0.95, seed: int =
         UsageError: too few tasks have a text, or all are of one group.
     """
     places = [place for place, task in enumerate(grid.tasks) if task in texts.by_task]
-    if len(places) < FEWEST_TASKS:
+    if len(places) < MIN_TASKS:
         raise UsageError(
             f"{len(places)} of {len(grid.tasks)} tasks of workload {grid.workload} have a text: at least "
-            f"{FEWEST_TASKS} are needed to learn from"
+            f"{MIN_TASKS} are needed to learn from"
         )
     names = [grid.tasks[place] for place in places]
     groups = sorted({texts.groups[name] for name in names})
     if len(groups) < 2:
         raise UsageError(f"all tasks with a text are of one group ({groups[0]}): nothing can be left out to test on")
     group = np.array([groups.index(texts.groups[name]) for name in names])
-    alike = _likeness([texts.by_task[name] for name in names])
+    alike = _text_similarities([texts.by_task[name] for name in names])
     solved = grid.solved[:, places]
     known = np.isfinite(solved)
     truth = (np.nan_to_num(solved) >= 0.5).astype(np.intp)
     found: list[list[Auc | None]] = [[] for _ in grid.models]
-    for deal in range(DEALS):
-        fold = _dealt(group, np.random.default_rng([seed, deal]))
-        scores = _scores(alike, truth, known, fold)
+    for deal in range(FOLD_ASSIGNMENTS):
+        fold = _deal_folds(group, np.random.default_rng([seed, deal]))
+        scores = _cross_validated_scores(alike, truth, known, fold)
         for number in range(len(grid.models)):
             here = known[number]
             found[number].append(stratified_auc(scores[number, here], truth[number, here], fold[here]))
     return [
-        _summary(model, truth[number, known[number]], [each for each in found[number] if each is not None], level)
+        _summarise(model, truth[number, known[number]], [each for each in found[number] if each is not None], level)
         for number, model in enumerate(grid.models)
     ]
 
 
-def _summary(model: str, truth: Ints, found: Sequence[Auc], level: float) -> Predictability:
+def _summarise(model: str, truth: Ints, found: Sequence[Auc], level: float) -> Predictability:
     """The mean over ways of dealing; its interval is as wide as theirs, since they share all tasks."""
     tasks, solved = len(truth), int(truth.sum())
     if not found:
@@ -168,7 +168,7 @@ def _summary(model: str, truth: Ints, found: Sequence[Auc], level: float) -> Pre
     return Predictability(model, tasks, solved, value, Auc(value, error, found[0].pairs).interval(level))
 
 
-def _dealt(group: Ints, random: np.random.Generator) -> Ints:
+def _deal_folds(group: Ints, random: np.random.Generator) -> Ints:
     """The fold of each task: groups in a random order, each to the fold with the fewest tasks so far."""
     sizes = np.bincount(group)
     fold = np.zeros(len(sizes), np.intp)
@@ -179,7 +179,7 @@ def _dealt(group: Ints, random: np.random.Generator) -> Ints:
     return fold[group]
 
 
-def _scores(alike: Floats, truth: Ints, known: Floats, fold: Ints) -> Floats:
+def _cross_validated_scores(alike: Floats, truth: Ints, known: Floats, fold: Ints) -> Floats:
     """Scores of all models on all tasks, each learnt from the other folds; shape (models, tasks)."""
     scores = np.zeros(truth.shape)
     for number in range(int(fold.max()) + 1):
@@ -193,11 +193,11 @@ def _scores(alike: Floats, truth: Ints, known: Floats, fold: Ints) -> Floats:
     return scores
 
 
-def _likeness(texts: Sequence[str]) -> Floats:
+def _text_similarities(texts: Sequence[str]) -> Floats:
     """Inner products of all pairs of texts, each of length 1."""
-    counts = [_features(text) for text in texts]
+    counts = [_count_features(text) for text in texts]
     seen = Counter(bucket for each in counts for bucket in each)
-    features = np.zeros((len(texts), BUCKETS))
+    features = np.zeros((len(texts), HASH_BUCKETS))
     for row, each in zip(features, counts, strict=True):
         for bucket, times in each.items():
             row[bucket] = (1 + math.log(times)) * math.log((1 + len(texts)) / (1 + seen[bucket]))
@@ -206,8 +206,8 @@ def _likeness(texts: Sequence[str]) -> Floats:
     return np.asarray(features @ features.T)
 
 
-def _features(text: str) -> Counter[int]:
+def _count_features(text: str) -> Counter[int]:
     """How often each bucket of words and pairs of neighbouring words stands in a text."""
-    words = _WORD.findall(text[:_MOST_CHARACTERS].lower())
+    words = _WORD.findall(text[:_MAX_CHARACTERS].lower())
     pairs = (f"{first} {second}" for first, second in pairwise(words))
-    return Counter(zlib.crc32(each.encode()) % BUCKETS for each in (*words, *pairs))
+    return Counter(zlib.crc32(each.encode()) % HASH_BUCKETS for each in (*words, *pairs))

@@ -18,14 +18,14 @@ from typing import Any
 
 from twinbench.errors import Problem, UsageError
 from twinbench.fingerprint import sha256_file
-from twinbench.outcomes.collecting import Collected, read_name
+from twinbench.outcomes.collecting import OutcomeCollector, read_name
 from twinbench.outcomes.columns import find_columns
 from twinbench.reading.csv_rows import SUFFIXES as CSV_SUFFIXES
 from twinbench.reading.csv_rows import csv_rows
-from twinbench.reading.input_files import InputError, is_there, open_input, read_document
+from twinbench.reading.input_files import InputError, path_exists, open_input, read_document
 from twinbench.reading.numbered import NumberedRow
 from twinbench.reading.rows import SUFFIXES as ROW_SUFFIXES
-from twinbench.reading.rows import file_rows, require_file, unit_of
+from twinbench.reading.rows import file_rows, require_file, row_unit
 from twinbench.reading.strict_json import FaultyJsonError, JsonError, parse_json
 
 SUFFIXES = (*CSV_SUFFIXES, *ROW_SUFFIXES)
@@ -34,16 +34,16 @@ _DETAILS_FILE = "per_instance_details"
 _DETAILS_FOLDER = "instance_results"
 """Where public repositories keep the tasks of one model: ``MODEL/per_instance_details.json``, or
 ``MODEL/instance_results/WORKLOAD.json``."""
-_MOST_FILES = 10_000
-_LOOKED_AT = 10_000
+_MAX_FILES = 10_000
+_ROWS_FOR_COLUMNS = 10_000
 """Rows in which columns are looked for: what is not known may be missing in the first."""
 
 
 @dataclass
-class Read:
+class ReadOutcomes:
     """What was read, and what a person has to be told of it."""
 
-    collected: Collected = field(default_factory=Collected)
+    collector: OutcomeCollector = field(default_factory=OutcomeCollector)
     notes: list[str] = field(default_factory=list)
     columns: dict[str, str] = field(default_factory=dict)
     """By field, the column that it was taken from."""
@@ -52,7 +52,7 @@ class Read:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ReadOptions:
     """What a person says of the files."""
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -74,36 +74,36 @@ class Wanted:
                 raise UsageError(f"the {what} of all outcomes {error}") from None
 
     @property
-    def said(self) -> dict[str, str]:
+    def constants(self) -> dict[str, str]:
         """By field, what all outcomes have."""
         given = {"model": self.model, "workload": self.workload}
         return {key: value for key, value in given.items() if value is not None}
 
 
-def read_path(path: Path, wanted: Wanted, into: Read) -> None:
+def read_path(path: Path, wanted: ReadOptions, into: ReadOutcomes) -> None:
     """Read a file or a folder of outcomes.
 
     Raises:
         UsageError: no such file, no known form, or no column for what is needed.
     """
-    if is_there(path) and path.is_dir():
+    if path_exists(path) and path.is_dir():
         _read_folder(path, wanted, into)
         return
     require_file(path, SUFFIXES)
     into.digests.append((path.name, sha256_file(path)))
     if path.name.endswith(CSV_SUFFIXES):
         _read_rows(csv_rows(path, str(path)), str(path), "line", wanted, into)
-    elif path.suffix == ".json" and (document := _document(path, into)) is not None:
+    elif path.suffix == ".json" and (document := _read_json_object(path, into)) is not None:
         if not _read_document(document, path, wanted, into):
             raise UsageError(
                 f"{path} is JSON of no form that is known: a list of rows, an object of tasks that each have "
                 "'resolved', or 'leaderboards' with 'per_instance_details'"
             )
-    elif not into.collected.problems:
-        _read_rows(file_rows(path), str(path), unit_of(path), wanted, into)
+    elif not into.collector.problems:
+        _read_rows(file_rows(path), str(path), row_unit(path), wanted, into)
 
 
-def read_rows(rows: Sequence[Mapping[str, Any]], source: str, wanted: Wanted, into: Read) -> None:
+def read_rows(rows: Sequence[Mapping[str, Any]], source: str, wanted: ReadOptions, into: ReadOutcomes) -> None:
     """Read rows that are in memory.
 
     Raises:
@@ -112,33 +112,35 @@ def read_rows(rows: Sequence[Mapping[str, Any]], source: str, wanted: Wanted, in
     _read_rows((NumberedRow(number, dict(row)) for number, row in enumerate(rows, 1)), source, "row", wanted, into)
 
 
-def _read_rows(rows: Iterator[NumberedRow | Problem], source: str, unit: str, wanted: Wanted, into: Read) -> None:
-    begin = list(islice(rows, _LOOKED_AT))
+def _read_rows(
+    rows: Iterator[NumberedRow | Problem], source: str, unit: str, wanted: ReadOptions, into: ReadOutcomes
+) -> None:
+    begin = list(islice(rows, _ROWS_FOR_COLUMNS))
     first = [each.row for each in begin if isinstance(each, NumberedRow)]
     if not first:
-        into.collected.problems += [each for each in begin if isinstance(each, Problem)] or [
+        into.collector.problems += [each for each in begin if isinstance(each, Problem)] or [
             Problem(source, None, None, "the file holds no outcomes", unit)
         ]
         return
     names = list(dict.fromkeys(name for row in first if isinstance(row, dict) for name in row))
-    said = {key: value for key, value in wanted.said.items() if key not in wanted.columns}
+    said = {key: value for key, value in wanted.constants.items() if key not in wanted.columns}
     try:
         columns, notes = find_columns(names, wanted.columns, list(said))
     except UsageError as error:
         raise UsageError(f"{source}: {error}") from None
     into.notes += [note for note in notes if note not in into.notes]
     into.columns |= columns
-    with into.collected.source(source, unit, columns, said) as add:
+    with into.collector.add_source(source, unit, columns, said) as add:
         for each in chain(begin, rows):
             if isinstance(each, Problem):
-                into.collected.problems.append(each)
+                into.collector.problems.append(each)
             else:
                 add(each.number, each.row)
-            if into.collected.full:
+            if into.collector.has_too_many_problems:
                 break
 
 
-def _document(path: Path, into: Read) -> dict[str, Any] | None:
+def _read_json_object(path: Path, into: ReadOutcomes) -> dict[str, Any] | None:
     """The content of a JSON file that is an object; None where it is a list of rows, or is refused."""
     with open_input(path) as file:
         begin = file.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n")
@@ -148,24 +150,24 @@ def _document(path: Path, into: Read) -> dict[str, Any] | None:
         try:
             content = parse_json(read_document(file).decode("utf-8-sig"))
         except FaultyJsonError as error:
-            into.collected.problems += error.problems(str(path))
+            into.collector.problems += error.to_problems(str(path))
         except (JsonError, InputError, UnicodeDecodeError) as error:
-            into.collected.problems.append(Problem(str(path), None, None, str(error)))
+            into.collector.problems.append(Problem(str(path), None, None, str(error)))
         else:
             return content if isinstance(content, dict) else {}
     return None
 
 
-def _read_document(content: dict[str, Any], path: Path, wanted: Wanted, into: Read) -> bool:
+def _read_document(content: dict[str, Any], path: Path, wanted: ReadOptions, into: ReadOutcomes) -> bool:
     """Read an object of a known form; False where it has none."""
-    if _is_details(content):
+    if _is_model_tasks(content):
         model, workload = wanted.model, wanted.workload
         if model is None:
-            model = _model_of(path)
+            model = _model_from_path(path)
             into.notes.append(f"{path.name} is taken for the tasks of model {model!r}: if it is not, --model NAME")
         if workload is None and path.parent.name == _DETAILS_FOLDER:
             workload = path.stem
-        _read_details(content, str(path), wanted, model, workload, into)
+        _read_model_tasks(content, str(path), wanted, model, workload, into)
         return True
     boards = content.get("leaderboards")
     if not isinstance(boards, list):
@@ -175,9 +177,9 @@ def _read_document(content: dict[str, Any], path: Path, wanted: Wanted, into: Re
         met: set[str] = set()
         for result in board.get("results") or [] if isinstance(board, dict) else []:
             details = result.get(_DETAILS_FILE) if isinstance(result, dict) else None
-            if isinstance(details, dict) and _is_details(details):
+            if isinstance(details, dict) and _is_model_tasks(details):
                 model, workload = _name_result(result, met), wanted.workload or str(board.get("name"))
-                _read_details(details, f"{path}, {workload}, {model}", wanted, model, workload, into)
+                _read_model_tasks(details, f"{path}, {workload}, {model}", wanted, model, workload, into)
                 found = True
     return found
 
@@ -196,22 +198,22 @@ def _name_result(result: Mapping[str, Any], met: set[str]) -> str:
     return found
 
 
-def _is_details(content: Mapping[str, Any]) -> bool:
+def _is_model_tasks(content: Mapping[str, Any]) -> bool:
     values = list(content.values())
     return bool(values) and all(isinstance(each, dict) and "resolved" in each for each in values)
 
 
-def _read_details(
+def _read_model_tasks(
     content: Mapping[str, dict[str, Any]],
     source: str,
-    wanted: Wanted,
+    wanted: ReadOptions,
     model: str,
     workload: str | None,
-    into: Read,
+    into: ReadOutcomes,
 ) -> None:
     task = wanted.columns.get("task", "task")
     keys = ("task", "resolved", "cost_usd", "steps", "trial")
-    narrowed = Wanted({key: name for key, name in wanted.columns.items() if key in keys}, model, workload)
+    narrowed = ReadOptions({key: name for key, name in wanted.columns.items() if key in keys}, model, workload)
     names = dict.fromkeys(key for details in content.values() for key in details)
     rows = (
         NumberedRow(number, dict.fromkeys(names) | {task: name} | details)
@@ -220,7 +222,7 @@ def _read_details(
     _read_rows(rows, source, "task", narrowed, into)
 
 
-def _model_of(path: Path) -> str:
+def _model_from_path(path: Path) -> str:
     """The model whose tasks a file has, by where it lies."""
     folder = path.resolve().parent
     if folder.name == _DETAILS_FOLDER:
@@ -230,20 +232,20 @@ def _model_of(path: Path) -> str:
     return folder.name
 
 
-def _read_folder(folder: Path, wanted: Wanted, into: Read) -> None:
+def _read_folder(folder: Path, wanted: ReadOptions, into: ReadOutcomes) -> None:
     if wanted.model is not None:
         raise UsageError(f"{folder} is a folder, whose files are of several models: --model is of one")
-    files = sorted(islice((path for path in folder.rglob("*.json") if path.is_file()), _MOST_FILES + 1))
-    if len(files) > _MOST_FILES:
-        raise UsageError(f"{folder} holds more than {_MOST_FILES:,} .json files: name the folders of the models")
+    files = sorted(islice((path for path in folder.rglob("*.json") if path.is_file()), _MAX_FILES + 1))
+    if len(files) > _MAX_FILES:
+        raise UsageError(f"{folder} holds more than {_MAX_FILES:,} .json files: name the folders of the models")
     found = 0
     for path in files:
-        document = _document(path, into)
-        if document is not None and _is_details(document):
+        document = _read_json_object(path, into)
+        if document is not None and _is_model_tasks(document):
             into.digests.append((str(path.relative_to(folder)), sha256_file(path)))
             _read_document(document, path, wanted, into)
             found += 1
-    if not found and not into.collected.problems:
+    if not found and not into.collector.problems:
         raise UsageError(
             f"{folder} is no run directory, and no .json in it has the tasks of a model (an object of tasks that each "
             "have 'resolved')"

@@ -76,7 +76,7 @@ class PolicySummary:
             "name": self.policy.name,
             "kind": self.policy.kind,
             "models": self.models,
-            "resolved": None if self.resolved is None else plain_count(self.resolved),
+            "resolved": None if self.resolved is None else int_if_whole(self.resolved),
             "verdicts": self.verdicts,
             "tasks": self.tasks,
             "share": self.share,
@@ -89,6 +89,6 @@ class PolicySummary:
         }
 
 
-def plain_count(value: float) -> float | int:
+def int_if_whole(value: float) -> float | int:
     """A count that is whole as an integer."""
     return int(value) if value == int(value) else value

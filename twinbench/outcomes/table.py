@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twinbench.display.wording import counted, did_you_mean
+from twinbench.display.wording import format_count, did_you_mean
 from twinbench.errors import UsageError
-from twinbench.outcomes.columns import UNKNOWN
+from twinbench.outcomes.columns import UNKNOWN_VERDICT
 from twinbench.statistics.clusters import Floats, Ints
 
-MOST_CELLS = 50_000_000
+MAX_CELLS = 50_000_000
 """Models times tasks of one workload: what is computed of more takes gigabytes."""
 
-WORKLOAD = "tasks"
+DEFAULT_WORKLOAD = "tasks"
 """What the workload of outcomes is called that name none."""
 
 
@@ -75,7 +75,7 @@ class Outcomes:
                         "tasks": len(np.unique(self.task[mine])),
                         "outcomes": int(mine.sum()),
                         "resolved": int((resolved == 1).sum()),
-                        "unknown_verdicts": int((resolved == UNKNOWN).sum()),
+                        "unknown_verdicts": int((resolved == UNKNOWN_VERDICT).sum()),
                         "cost_usd": float(np.nansum(cost)) if priced else None,
                         "unknown_costs": int(mine.sum()) - priced,
                     }
@@ -99,12 +99,12 @@ class Outcomes:
         models, model = np.unique(self.model[here], return_inverse=True)
         tasks, task = np.unique(self.task[here], return_inverse=True)
         shape = (len(models), len(tasks))
-        if shape[0] * shape[1] > MOST_CELLS:
-            what = f"{counted(shape[0], 'model')} and {counted(shape[1], 'task')}"
-            raise UsageError(f"the table has {what}, more than {MOST_CELLS:,} pairs of both: import a part of it")
+        if shape[0] * shape[1] > MAX_CELLS:
+            what = f"{format_count(shape[0], 'model')} and {format_count(shape[1], 'task')}"
+            raise UsageError(f"the table has {what}, more than {MAX_CELLS:,} pairs of both: import a part of it")
         cell = model * shape[1] + task
         resolved, cost = self.resolved[here], self.cost_usd[here]
-        known, priced = resolved != UNKNOWN, np.isfinite(cost)
+        known, priced = resolved != UNKNOWN_VERDICT, np.isfinite(cost)
 
         def summed(values: Any, where: NDArray[np.bool_]) -> Floats:
             return np.bincount(cell[where], values[where], shape[0] * shape[1]).astype(np.float64).reshape(shape)
@@ -137,11 +137,11 @@ class Grid:
     """On average over the trials whose cost is known; NaN where none is."""
 
     @property
-    def repeated(self) -> bool:
+    def has_repeated_trials(self) -> bool:
         """Whether any task has several known verdicts of one model."""
         return bool((self.verdicts > 1).any())
 
-    def of(self, models: Sequence[str]) -> Grid:
+    def select_models(self, models: Sequence[str]) -> Grid:
         """Only these models, in this order.
 
         Raises:
@@ -164,12 +164,12 @@ class Grid:
             cost_usd=self.cost_usd[rows],
         )
 
-    def at(self, tasks: Sequence[str]) -> Grid:
+    def select_tasks(self, tasks: Sequence[str]) -> Grid:
         """Only those of these tasks that are there, in the order of the grid."""
         wanted = set(tasks)
-        return self._at([number for number, name in enumerate(self.tasks) if name in wanted])
+        return self._select_places([number for number, name in enumerate(self.tasks) if name in wanted])
 
-    def matching(self, globs: Sequence[str]) -> Grid:
+    def filter_tasks(self, globs: Sequence[str]) -> Grid:
         """Only tasks that match one of the globs; all where there is no glob.
 
         Raises:
@@ -181,9 +181,9 @@ class Grid:
             if not any(fnmatchcase(name, glob) for name in self.tasks):
                 raise UsageError(f"--only {glob!r} matches no task of workload {self.workload}")
         kept = [number for number, name in enumerate(self.tasks) if any(fnmatchcase(name, glob) for glob in globs)]
-        return self._at(kept)
+        return self._select_places(kept)
 
-    def _at(self, places: Sequence[int]) -> Grid:
+    def _select_places(self, places: Sequence[int]) -> Grid:
         return replace(
             self,
             tasks=tuple(self.tasks[place] for place in places),

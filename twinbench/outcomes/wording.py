@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from twinbench.display.wording import counted
+from twinbench.display.wording import format_count
 from twinbench.outcomes.headroom import Headroom
 from twinbench.outcomes.noise import Agreement
 from twinbench.outcomes.pilot import Pilot
 from twinbench.outcomes.power import PairOfModels, Power
 
-_SHOWN_TASKS = 10
+_MAX_LISTED_TASKS = 10
 
 HINDSIGHT = (
     "that is known only in hindsight, and a part of it is chance: a bound, no router; one that switches models within "
@@ -27,19 +27,19 @@ def headroom_notes(found: Headroom) -> list[str]:
     notes = [
         (
             f"a model chosen for each task could save at most {saving.usd:.2f} USD{between}{share} of the bill of "
-            f"always {saving.against} ({best}), over {counted(saving.tasks, 'task')} at a penalty of "
+            f"always {saving.against} ({best}), over {format_count(saving.tasks, 'task')} at a penalty of "
             f"{found.penalty_usd:g} USD; {HINDSIGHT}"
             if saving.usd is not None
             else f"what a model chosen for each task could save is not known: {saving.reason}"
         ),
         (
-            f"{counted(kinds['solved_by_all'], 'task')} solved by all tiers, {kinds['contested']:,} contested, "
+            f"{format_count(kinds['solved_by_all'], 'task')} solved by all tiers, {kinds['contested']:,} contested, "
             f"{kinds['hopeless']:,} by none, {kinds['unknown']:,} not known"
         ),
-        f"the order of tiers is violated on {inverted.tasks:,} of {counted(inverted.known, 'task')}: "
+        f"the order of tiers is violated on {inverted.tasks:,} of {format_count(inverted.known, 'task')}: "
         + ", ".join(f"{each['lower']} without {each['higher']} {each['lower_only']:,}" for each in inverted.pairs),
         "the cheapest single model by bill: "
-        + _by_penalty([(float(each["penalty_usd"]), each["tier"]) for each in found.best_single]),
+        + _join_by_tier([(float(each["penalty_usd"]), each["tier"]) for each in found.best_single]),
     ]
     prices = [each.mean_cost_usd for each in found.of_kind("constant") if each.mean_cost_usd is not None]
     if prices != sorted(prices):
@@ -59,7 +59,7 @@ def headroom_notes(found: Headroom) -> list[str]:
     return notes
 
 
-def _by_penalty(best: Sequence[tuple[float, str | None]]) -> str:
+def _join_by_tier(best: Sequence[tuple[float, str | None]]) -> str:
     """Penalties with the same best tier together."""
     parts: list[tuple[str | None, list[float]]] = []
     for penalty, tier in best:
@@ -78,7 +78,7 @@ def power_notes(found: Power) -> list[str]:
     plan = found.plan
     notes = [
         (
-            f"{found.told_apart:,} of {counted(found.all_pairs, 'pair')} of models told apart by resolved tasks, "
+            f"{found.told_apart:,} of {format_count(found.all_pairs, 'pair')} of models told apart by resolved tasks, "
             f"corrected for all of them (Holm), at level {plan.level:g}; models of one group are not told apart from "
             "its best"
         )
@@ -90,10 +90,10 @@ def power_notes(found: Power) -> list[str]:
             else f"a difference of {found.detectable:.1f} points or more with a chance of {100 * plan.power:.0f} %"
         )
         find = "finds" if plan.tasks == 1 else "find"
-        needed = "more tasks than anybody has" if found.needed is None else counted(found.needed, "task")
+        needed = "more tasks than anybody has" if found.needed is None else format_count(found.needed, "task")
         notes.append(
             f"two models differ on {found.differing:.1f} % of tasks (the median of pairs): "
-            f"{counted(plan.tasks, 'task')} {find} {least}; "
+            f"{format_count(plan.tasks, 'task')} {find} {least}; "
             f"{plan.difference:g} points take {needed}"
         )
     notes += [_pair_note(each) for each in found.pairs]
@@ -103,7 +103,7 @@ def power_notes(found: Power) -> list[str]:
     notes += [
         f"the text of tasks predicts what {each.model} solves with AUC {each.auc:.2f}"
         + ("" if each.interval is None else f" [{each.interval[0]:.2f}, {each.interval[1]:.2f}]")
-        + f" ({counted(each.tasks, 'task')}; 0.5 is chance)"
+        + f" ({format_count(each.tasks, 'task')}; 0.5 is chance)"
         for each in found.text
         if each.auc is not None
     ]
@@ -130,13 +130,13 @@ def _agreement_note(each: Agreement) -> str:
         return f"no task has results of {each.model} to compare"
     whose = f"two trials of {each.model}" if each.model == each.other else f"{each.model} and {each.other} there"
     between = "" if each.interval is None else f" [{each.interval[0]:.1f}, {each.interval[1]:.1f}]"
-    return f"{whose} agree on {each.share:.1f} %{between} of {counted(each.tasks, 'task')}"
+    return f"{whose} agree on {each.share:.1f} %{between} of {format_count(each.tasks, 'task')}"
 
 
 def _pilot_notes(pilot: Pilot) -> list[str]:
-    shown = ", ".join(pilot.tasks[:_SHOWN_TASKS])
-    more = len(pilot.tasks) - _SHOWN_TASKS
-    notes = [f"pilot of {counted(len(pilot.tasks), 'task')}: {shown}" + (f" and {more} more" if more > 0 else "")]
+    shown = ", ".join(pilot.tasks[:_MAX_LISTED_TASKS])
+    more = len(pilot.tasks) - _MAX_LISTED_TASKS
+    notes = [f"pilot of {format_count(len(pilot.tasks), 'task')}: {shown}" + (f" and {more} more" if more > 0 else "")]
     if pilot.agreement is None or pilot.random_agreement is None or pilot.random_between is None:
         notes.append("too few models to leave any out: nothing says whether it ranks others")
     else:

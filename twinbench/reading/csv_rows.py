@@ -37,9 +37,9 @@ def csv_rows(path: Path, name: str) -> Iterator[NumberedRow | Problem]:
         UsageError: it cannot be opened.
     """
     with open_input(path) as file:
-        reader = csv.reader(_texts(InputRows(file)), strict=True)
+        reader = csv.reader(_decode_lines(InputRows(file)), strict=True)
         try:
-            yield from _rows(reader, name)
+            yield from _parse_rows(reader, name)
         except UnicodeDecodeError as error:
             yield Problem(name, reader.line_num + 1, None, f"not UTF-8: byte {error.start + 1} of the line")
         except csv.Error as error:
@@ -48,12 +48,12 @@ def csv_rows(path: Path, name: str) -> Iterator[NumberedRow | Problem]:
             yield Problem(name, reader.line_num + 1, None, str(error))
 
 
-def _texts(found: InputRows) -> Iterator[str]:
-    for number, line in enumerate(found.lines()):
+def _decode_lines(input_rows: InputRows) -> Iterator[str]:
+    for number, line in enumerate(input_rows.lines()):
         yield line.decode("utf-8-sig" if number == 0 else "utf-8")
 
 
-def _rows(reader: _Reader, name: str) -> Iterator[NumberedRow | Problem]:
+def _parse_rows(reader: _Reader, name: str) -> Iterator[NumberedRow | Problem]:
     names = next(reader, None)
     if names is None:
         return

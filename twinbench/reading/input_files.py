@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 
 MOST_EMPTY_LINES = 1_000_000
 """Lines that hold nothing, one after the other: small files can unpack to billions of them."""
-MOST_LINE_BYTES = 64 * 2**20
+MAX_ROW_BYTES = 64 * 2**20
 """Of one row. A row is one request, and no provider takes one of more than 50 MB."""
 
-MOST_DOCUMENT_BYTES = 256 * 2**20
+MAX_DOCUMENT_BYTES = 256 * 2**20
 """Of a file that is one JSON document, unpacked."""
 
-MOST_UNPACKED_BYTES = 512 * 2**20
-MOST_RATIO = 200
+MAX_UNPACKED_BYTES = 512 * 2**20
+MAX_UNPACKED_RATIO = 200
 """Of packed rows: more than ``MOST_UNPACKED_BYTES`` that are more than so many times the packed ones are a bomb. Banks
 pack to a fourth or a tenth."""
 
-NO_FILE = (errno.ENOENT, errno.ENOTDIR, 0)
+NO_FILE_ERRNOS = (errno.ENOENT, errno.ENOTDIR, 0)
 """``errno`` of what ``open_regular`` raises where no file is to be had; 0 where something else is there."""
 
 _GZIP_FIRST_BYTE = b"\x1f"
@@ -84,7 +84,7 @@ def open_input(path: Path) -> BinaryIO:
         raise UsageError(f"cannot read {path} ({error.strerror})") from None
 
 
-def is_there(path: Path) -> bool:
+def path_exists(path: Path) -> bool:
     """Whether there is a file or folder, or anything else, at a path that a user named.
 
     Raises:
@@ -115,7 +115,7 @@ def standard_input() -> BinaryIO:
     return sys.stdin.buffer
 
 
-def read_document(file: BinaryIO, most: int = MOST_DOCUMENT_BYTES) -> bytes:
+def read_document(file: BinaryIO, max_bytes: int = MAX_DOCUMENT_BYTES) -> bytes:
     """The whole content of a file, unpacked where it is packed with gzip.
 
     Args:
@@ -126,21 +126,23 @@ def read_document(file: BinaryIO, most: int = MOST_DOCUMENT_BYTES) -> bytes:
         InputError: it is larger, damaged or cannot be read.
     """
     with _translate_errors():
-        if os.fstat(file.fileno()).st_size > most:
-            raise _too_large(most)
+        if os.fstat(file.fileno()).st_size > max_bytes:
+            raise _too_large_error(max_bytes)
         packed = file.read(1) == _GZIP_FIRST_BYTE
         file.seek(0)
         if packed:
             size = 0
-            for block in _blocks(gzip.GzipFile(fileobj=file)):  # counted first, and kept only if it is small enough
+            for block in _read_blocks(
+                gzip.GzipFile(fileobj=file)
+            ):  # counted first, and kept only if it is small enough
                 size += len(block)
-                if size > most:
-                    raise _too_large(most)
+                if size > max_bytes:
+                    raise _too_large_error(max_bytes)
             file.seek(0)
-        return read_at_most(gzip.GzipFile(fileobj=file) if packed else file, most)
+        return read_up_to(gzip.GzipFile(fileobj=file) if packed else file, max_bytes)
 
 
-def read_regular(path: Path, most: int = MOST_DOCUMENT_BYTES) -> bytes:
+def read_regular(path: Path, max_bytes: int = MAX_DOCUMENT_BYTES) -> bytes:
     """The content of a file that a stranger may have put there.
 
     Raises:
@@ -148,19 +150,19 @@ def read_regular(path: Path, most: int = MOST_DOCUMENT_BYTES) -> bytes:
         InputError: it is more than ``most`` bytes, or cannot be read.
     """
     with open_regular(path) as file:
-        return read_at_most(file, most)
+        return read_up_to(file, max_bytes)
 
 
-def read_at_most(file: _Readable, most: int) -> bytes:
+def read_up_to(file: _Readable, max_bytes: int) -> bytes:
     """All that is left in a file, a pipe or a device.
 
     Raises:
         InputError: it is more than ``most`` bytes, or cannot be read.
     """
     with _translate_errors():
-        data = file.read(most + 1)
-    if len(data) > most:
-        raise _too_large(most)
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise _too_large_error(max_bytes)
     return data
 
 
@@ -168,7 +170,7 @@ class InputRows:
     """The bytes of a file of rows or of standard input, unpacked where they are packed with gzip."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._raw = _Digesting(file)
+        self._raw = _DigestingReader(file)
         self._unpacked = 0
 
     @property
@@ -186,9 +188,11 @@ class InputRows:
         empty = 0
         with _translate_errors():
             stream, packed = self._stream()
-            while line := stream.readline(MOST_LINE_BYTES + 1):
-                if len(line) > MOST_LINE_BYTES and not line.endswith(b"\n"):
-                    raise InputError(f"is larger than {in_mib(MOST_LINE_BYTES)}, which is the most that a row may have")
+            while line := stream.readline(MAX_ROW_BYTES + 1):
+                if len(line) > MAX_ROW_BYTES and not line.endswith(b"\n"):
+                    raise InputError(
+                        f"is larger than {format_mib(MAX_ROW_BYTES)}, which is the most that a row may have"
+                    )
                 empty = empty + 1 if line.isspace() else 0
                 if empty > MOST_EMPTY_LINES:
                     raise InputError(f"more than {MOST_EMPTY_LINES:,} empty lines follow each other here")
@@ -204,7 +208,7 @@ class InputRows:
         """
         with _translate_errors():
             stream, packed = self._stream()
-            for block in _blocks(stream):
+            for block in _read_blocks(stream):
                 if packed:
                     self._add_unpacked(len(block))
                 yield block
@@ -216,28 +220,28 @@ class InputRows:
 
     def _add_unpacked(self, size: int) -> None:
         self._unpacked += size
-        refuse_bomb(self._unpacked, self._raw.size)
+        refuse_gzip_bomb(self._unpacked, self._raw.size)
 
 
-def refuse_bomb(unpacked: int, packed: int) -> None:
+def refuse_gzip_bomb(unpacked: int, packed: int) -> None:
     """Refuse rows that unpack to far more than what they are packed in.
 
     Raises:
         InputError: they do.
     """
-    if unpacked > MOST_UNPACKED_BYTES and unpacked > MOST_RATIO * packed:
+    if unpacked > MAX_UNPACKED_BYTES and unpacked > MAX_UNPACKED_RATIO * packed:
         raise InputError(
-            f"unpacks to more than {in_mib(MOST_UNPACKED_BYTES)} and {MOST_RATIO} times what it is packed in: what is "
+            f"unpacks to more than {format_mib(MAX_UNPACKED_BYTES)} and {MAX_UNPACKED_RATIO} times what it is packed in: what is "
             "really so large can be read as .jsonl, unpacked"
         )
 
 
-def in_mib(size: int) -> str:
+def format_mib(size: int) -> str:
     """A number of bytes, for people."""
     return f"{size // 2**20:,} MiB"
 
 
-class _Digesting(io.RawIOBase):
+class _DigestingReader(io.RawIOBase):
     """Passes on what is read from a file, and makes its digest."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -270,10 +274,10 @@ def _translate_errors() -> Iterator[None]:
         raise InputError(f"cannot be read any further ({error.strerror or error})") from None
 
 
-def _blocks(file: _Readable) -> Iterator[bytes]:
+def _read_blocks(file: _Readable) -> Iterator[bytes]:
     while block := file.read(_BLOCK_BYTES):
         yield block
 
 
-def _too_large(most: int) -> InputError:
-    return InputError(f"is larger than {in_mib(most)}, which is the most that it may have")
+def _too_large_error(max_bytes: int) -> InputError:
+    return InputError(f"is larger than {format_mib(max_bytes)}, which is the most that it may have")

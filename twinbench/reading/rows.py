@@ -15,7 +15,7 @@ from twinbench.errors import Problem, UsageError
 from twinbench.fingerprint import sha256_file
 from twinbench.reading.input_files import InputError, InputRows, open_input, standard_input
 from twinbench.reading.numbered import NumberedRow
-from twinbench.reading.strict_json import FaultyJsonError, JsonError, list_members, parse_json
+from twinbench.reading.strict_json import FaultyJsonError, JsonError, read_list_members, parse_json
 
 STDIN = "-"
 SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".parquet")
@@ -25,7 +25,7 @@ TRAJECTORY_SUFFIXES = (".traj.json", ".traj.json.gz")
 JSON_COLUMNS = ("messages", "functions")
 """Columns of a bank's Parquet file whose texts are JSON."""
 
-MOST_PROBLEMS = 1000
+MAX_PROBLEMS = 1000
 """After as many, callers read no further, so that a file of another kind does not fill the screen or the memory."""
 
 _STDIN_NAME = "standard input"
@@ -56,7 +56,7 @@ def open_source(path: str) -> Iterator[Source]:
     """
     if path == STDIN:
         found = InputRows(standard_input())
-        yield Source(_STDIN_NAME, "line", _json_lines(_STDIN_NAME, found), lambda: found.sha256)
+        yield Source(_STDIN_NAME, "line", _read_json_lines(_STDIN_NAME, found), lambda: found.sha256)
         return
     file = Path(path)
     require_file(file, SUFFIXES, also="and - for standard input")
@@ -65,7 +65,7 @@ def open_source(path: str) -> Iterator[Source]:
         return
     with open_input(file) as opened:
         found = InputRows(opened)
-        yield Source(path, unit_of(file), _text_rows(file, path, found), lambda: found.sha256)
+        yield Source(path, row_unit(file), _read_text_rows(file, path, found), lambda: found.sha256)
 
 
 def require_file(path: Path, suffixes: tuple[str, ...], *, also: str | None = None) -> None:
@@ -85,7 +85,7 @@ def require_file(path: Path, suffixes: tuple[str, ...], *, also: str | None = No
         raise UsageError(f"{path}: the ending says no format; known are {known}")
 
 
-def unit_of(path: Path) -> str:
+def row_unit(path: Path) -> str:
     """What ``NumberedRow.number`` counts in a file of that ending."""
     return "row" if path.suffix in (".json", ".parquet") else "line"
 
@@ -110,18 +110,18 @@ def file_rows(
         yield from parquet_rows(path, name, json_columns)
         return
     with open_input(path) as opened:
-        yield from _text_rows(path, name, InputRows(opened))
+        yield from _read_text_rows(path, name, InputRows(opened))
 
 
-def _text_rows(path: Path, name: str, found: InputRows) -> Iterator[NumberedRow | Problem]:
-    return _json_list(name, found) if path.suffix == ".json" else _json_lines(name, found)
+def _read_text_rows(path: Path, name: str, input_rows: InputRows) -> Iterator[NumberedRow | Problem]:
+    return _read_json_list(name, input_rows) if path.suffix == ".json" else _read_json_lines(name, input_rows)
 
 
-def _json_lines(name: str, found: InputRows) -> Iterator[NumberedRow | Problem]:
+def _read_json_lines(name: str, input_rows: InputRows) -> Iterator[NumberedRow | Problem]:
     number = 0
     try:
         # Lines end with "\n" only, as the format wants: U+2028 and U+0085 stand inside strings.
-        for number, line in enumerate(found.lines(), 1):
+        for number, line in enumerate(input_rows.lines(), 1):
             if not line.strip():
                 continue
             try:
@@ -130,19 +130,19 @@ def _json_lines(name: str, found: InputRows) -> Iterator[NumberedRow | Problem]:
             except UnicodeDecodeError as error:
                 yield Problem(name, number, None, f"not UTF-8: byte {error.start + 1} of the line")
             except FaultyJsonError as error:
-                yield from error.problems(name, number)
+                yield from error.to_problems(name, number)
             except JsonError as error:
                 yield Problem(name, number, None, str(error))
     except InputError as error:
         yield Problem(name, number + 1, None, str(error))
 
 
-def _json_list(name: str, found: InputRows) -> Iterator[NumberedRow | Problem]:
+def _read_json_list(name: str, input_rows: InputRows) -> Iterator[NumberedRow | Problem]:
     number = 0
     try:
-        for number, member in enumerate(list_members(found.blocks()), 1):
+        for number, member in enumerate(read_list_members(input_rows.blocks()), 1):
             if isinstance(member, FaultyJsonError):
-                yield from member.problems(name, number, "row")
+                yield from member.to_problems(name, number, "row")
             else:
                 yield NumberedRow(number, member)
     except JsonError as error:

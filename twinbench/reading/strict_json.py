@@ -16,22 +16,22 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from twinbench.display.wording import shortened
+from twinbench.display.wording import shorten
 from twinbench.errors import ContentError, Problem
-from twinbench.reading.input_files import MOST_LINE_BYTES, InputError, in_mib
+from twinbench.reading.input_files import MAX_ROW_BYTES, InputError, format_mib
 from twinbench.reading.validation import field_path
 
-MOST_VALUES = 4_000_000
+MAX_VALUES = 4_000_000
 """In one row or document: a small text can hold many, and each takes a hundred times its length in memory."""
 
-_MOST_FAULTS = 20  # named of one row or document
-_MOST_DIGITS = 4000  # Python reads and writes no integer of more than 4,300
-_MOST_PATH_SHOWN = 200
-_MOST_NUMBER_SHOWN = 40
-_TWICE = "stands twice in one object"
+_MAX_FAULTS = 20  # named of one row or document
+_MAX_DIGITS = 4000  # Python reads and writes no integer of more than 4,300
+_MAX_PATH_CHARACTERS = 200
+_MAX_NUMBER_CHARACTERS = 40
+_REPEATED_KEY = "stands twice in one object"
 _FIRST_WINDOW = 2**20
-_LONGEST_WORD = 16  # of what is no text, number or bracket: a constant or an escape that a window's end may cut
-_MARK = "\ufeff"
+_MAX_TOKEN_CHARACTERS = 16  # of what is no text, number or bracket: a constant or an escape that a window's end may cut
+_BYTE_ORDER_MARK = "\ufeff"
 _SPACE = re.compile(r"[ \t\n\r]*")
 _TEXT = re.compile(r'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 
@@ -60,23 +60,25 @@ class Fault:
     """Where it stands, such as ``("messages", 3, "content")``."""
     what: str
 
-    def problem(self, source: str, number: int | None, unit: str) -> Problem:
+    def to_problem(self, source: str, number: int | None, unit: str) -> Problem:
         """It as a problem of a row of ``source``, or of the file as a whole."""
-        return Problem(source, number, shown_path(self.location) or None, self.what, unit)
+        return Problem(source, number, format_location(self.location) or None, self.what, unit)
 
 
 class FaultyJsonError(JsonError):
     """JSON with something in it that is refused: a key that stands twice, a number that JSON does not have."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
-        super().__init__("; ".join(f"{shown_path(each.location)}: {each.what}".removeprefix(": ") for each in faults))
+        super().__init__(
+            "; ".join(f"{format_location(each.location)}: {each.what}".removeprefix(": ") for each in faults)
+        )
         self.faults = faults
 
-    def problems(
+    def to_problems(
         self, source: str, number: int | None = None, unit: str = "line", *, within: Location = ()
     ) -> list[Problem]:
         """Each as a problem of the object in ``source`` that has this number, or of the file as a whole."""
-        return [Fault((*within, *each.location), each.what).problem(source, number, unit) for each in self.faults]
+        return [Fault((*within, *each.location), each.what).to_problem(source, number, unit) for each in self.faults]
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class _RefusedNumber:
     what: str
 
 
-class _Parsing:
+class _Parser:
     """What one parsing finds on its way."""
 
     def __init__(self) -> None:
@@ -113,7 +115,7 @@ class _Parsing:
             FaultyJsonError: something is.
         """
         if self.repeated or self.refused:
-            raise FaultyJsonError(list(islice(self._faults(value, ()), _MOST_FAULTS)))
+            raise FaultyJsonError(list(islice(self._faults(value, ()), _MAX_FAULTS)))
         return value
 
     def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -131,18 +133,18 @@ class _Parsing:
     def _float(self, text: str) -> Any:
         number = float(text)
         if math.isinf(number):
-            return self._refuse(f"the number {text[:_MOST_NUMBER_SHOWN]} is too large")
+            return self._refuse(f"the number {text[:_MAX_NUMBER_CHARACTERS]} is too large")
         return number
 
     def _int(self, text: str) -> Any:
-        return int(text) if len(text) <= _MOST_DIGITS else self._refuse(f"an integer of {len(text):,} digits")
+        return int(text) if len(text) <= _MAX_DIGITS else self._refuse(f"an integer of {len(text):,} digits")
 
     def _faults(self, value: Any, path: Location) -> Iterator[Fault]:
         if isinstance(value, _RefusedNumber):
             yield Fault(path, value.what)
         elif isinstance(value, dict):
             _, keys = self.repeated.get(id(value), ({}, []))
-            yield from (Fault((*path, key), _TWICE) for key in keys)
+            yield from (Fault((*path, key), _REPEATED_KEY) for key in keys)
             for key, item in value.items():
                 yield from self._faults(item, (*path, key))
         elif isinstance(value, list):
@@ -150,20 +152,20 @@ class _Parsing:
                 yield from self._faults(item, (*path, position))
 
 
-class _OfThread(threading.local):
+class _ThreadLocalParser(threading.local):
     """What each thread parses with: to make a decoder takes longer than to read a short line with it."""
 
     def __init__(self) -> None:
-        self.parsing = _Parsing()
+        self.parser = _Parser()
 
 
-_OF_THREAD = _OfThread()
+_THREAD_LOCAL = _ThreadLocalParser()
 
 
-def shown_path(location: Location) -> str:
+def format_location(location: Location) -> str:
     """A location as messages name it; a key may be of any length, and hold what no text holds."""
     path = field_path(location)
-    path = shortened(path, _MOST_PATH_SHOWN)
+    path = shorten(path, _MAX_PATH_CHARACTERS)
     return path.encode("utf-8", "backslashreplace").decode()
 
 
@@ -175,14 +177,14 @@ def parse_json(text: str) -> Any:
             infinite or too large.
         JsonError: it is no JSON, or holds more than ``MOST_VALUES`` values.
     """
-    if text.startswith(_MARK):
+    if text.startswith(_BYTE_ORDER_MARK):
         raise NotJsonError("it begins with a byte order mark")
-    _refuse_too_many_values(text, MOST_VALUES)
+    _refuse_too_many_values(text, MAX_VALUES)
     try:
-        return _OF_THREAD.parsing.parse(text)
+        return _THREAD_LOCAL.parser.parse(text)
     except json.JSONDecodeError as error:
         cut = error.pos >= len(text.rstrip()) or "Unterminated" in error.msg
-        raise NotJsonError(_with_place(error.msg, error.lineno, error.colno), cut_short=cut) from None
+        raise NotJsonError(_add_position(error.msg, error.lineno, error.colno), cut_short=cut) from None
     except RecursionError:
         raise NotJsonError("nested too deeply") from None
 
@@ -207,14 +209,14 @@ def parse_document(data: bytes, name: str, unit: str = "row") -> Any:
         for fault in error.faults:
             place = fault.location
             number = place[0] + 1 if place and isinstance(place[0], int) else None
-            problems.append(Fault(place if number is None else place[1:], fault.what).problem(name, number, unit))
+            problems.append(Fault(place if number is None else place[1:], fault.what).to_problem(name, number, unit))
         raise ContentError(problems) from None
     except JsonError as error:
         what = str(error)
     raise ContentError([Problem(name, None, None, what)])
 
 
-def list_members(blocks: Iterator[bytes]) -> Iterator[Any]:
+def read_list_members(blocks: Iterator[bytes]) -> Iterator[Any]:
     """The members of a JSON list, one after the other; of the list, no more than a member or two is in memory.
 
     A member in which something is refused is given as the ``FaultyJsonError`` that says what.
@@ -236,7 +238,7 @@ class _ListReader:
         self._blocks = blocks
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._bytes = 0
-        self._begun = False
+        self._has_begun = False
         self._text = ""
         self._at = 0
         self._lines = 1
@@ -244,29 +246,29 @@ class _ListReader:
         """Line and column of the window's first character."""
 
     def members(self) -> Iterator[Any]:
-        first = self._next()
+        first = self._next_character()
         if first == "":
-            raise self._wrong("Expecting value")
+            raise self._error_at("Expecting value")
         if first != "[":
             if first in '{"-0123456789ntf':
                 raise JsonError("a .json file is one list of rows; for a row a line use .jsonl")
-            raise self._wrong("Expecting value")
+            raise self._error_at("Expecting value")
         self._at += 1
-        mark = "," if self._next() != "]" else "]"
+        mark = "," if self._next_character() != "]" else "]"
         while mark == ",":
-            self._next()
-            yield self._member()
-            mark = self._next()
+            self._next_character()
+            yield self._read_member()
+            mark = self._next_character()
             if mark not in (",", "]"):
-                raise self._wrong("Expecting ',' delimiter")
+                raise self._error_at("Expecting ',' delimiter")
             self._at += mark == ","
         self._at += 1
-        if self._next():
-            raise self._wrong("Extra data")
+        if self._next_character():
+            raise self._error_at("Extra data")
 
-    def _member(self) -> Any:
+    def _read_member(self) -> Any:
         while True:
-            parsing = _Parsing()
+            parsing = _Parser()
             try:
                 value, end = parsing.decoder.raw_decode(self._text, self._at)
                 if self._is_whole(end) or not self._grow():
@@ -275,8 +277,8 @@ class _ListReader:
             except FaultyJsonError as error:
                 return error
             except json.JSONDecodeError as error:
-                cut = "Unterminated" in error.msg or error.pos > len(self._text) - _LONGEST_WORD
-                wrong = self._wrong(error.msg, error.pos)  # before the window moves on
+                cut = "Unterminated" in error.msg or error.pos > len(self._text) - _MAX_TOKEN_CHARACTERS
+                wrong = self._error_at(error.msg, error.pos)  # before the window moves on
                 if not (cut and self._grow()):
                     raise wrong from None
             except RecursionError:
@@ -284,10 +286,10 @@ class _ListReader:
 
     def _is_whole(self, end: int) -> bool:
         """Whether a value that ends there does so for certain: a number may go on behind the window, as 1. or 1e do."""
-        behind = self._text[end : end + _LONGEST_WORD]
-        return len(behind) == _LONGEST_WORD or behind.lstrip()[:1] in (",", "]")
+        behind = self._text[end : end + _MAX_TOKEN_CHARACTERS]
+        return len(behind) == _MAX_TOKEN_CHARACTERS or behind.lstrip()[:1] in (",", "]")
 
-    def _next(self) -> str:
+    def _next_character(self) -> str:
         """The next character that is no space, and the window moved to it; empty at the end."""
         while True:
             found = _SPACE.match(self._text, self._at)
@@ -301,8 +303,8 @@ class _ListReader:
     def _grow(self) -> bool:
         """Let the window hold twice as much from where it stands; False where nothing is left to read."""
         left = len(self._text) - self._at
-        if left > MOST_LINE_BYTES:
-            raise InputError(f"a row is larger than {in_mib(MOST_LINE_BYTES)}, which is the most that it may have")
+        if left > MAX_ROW_BYTES:
+            raise InputError(f"a row is larger than {format_mib(MAX_ROW_BYTES)}, which is the most that it may have")
         parts: list[str] = []
         size = 0
         block: bytes | None = b""
@@ -319,7 +321,7 @@ class _ListReader:
         self._lines += lines
         self._text = "".join((self._text[self._at :], *parts))
         self._at = 0
-        _refuse_too_many_values(self._text, 2 * MOST_VALUES)  # it may hold a part of the next member too
+        _refuse_too_many_values(self._text, 2 * MAX_VALUES)  # it may hold a part of the next member too
         return True
 
     def _decode(self, block: bytes) -> str:
@@ -329,24 +331,24 @@ class _ListReader:
         except UnicodeDecodeError as error:
             raise JsonError(f"not UTF-8: byte {self._bytes - pending + error.start + 1}") from None
         self._bytes += len(block)
-        if text and not self._begun:
-            self._begun = True
-            return text.removeprefix(_MARK)
+        if text and not self._has_begun:
+            self._has_begun = True
+            return text.removeprefix(_BYTE_ORDER_MARK)
         return text
 
-    def _wrong(self, what: str, position: int | None = None) -> NotJsonError:
+    def _error_at(self, what: str, position: int | None = None) -> NotJsonError:
         before = self._text[: self._at if position is None else position]
         lines = before.count("\n")
         column = len(before) - before.rfind("\n") if lines else self._column + len(before)
-        return NotJsonError(_with_place(what, self._lines + lines, column))
+        return NotJsonError(_add_position(what, self._lines + lines, column))
 
 
-def _with_place(what: str, line: int, column: int) -> str:
+def _add_position(what: str, line: int, column: int) -> str:
     place = f"column {column}" if line == 1 else f"line {line}, column {column}"
     return f"{what.removesuffix(' at')} at {place}"
 
 
-def _refuse_too_many_values(text: str, most: int) -> None:
+def _refuse_too_many_values(text: str, max_values: int) -> None:
     # Commas stand between values, and in texts too: those are only taken out where there are many.
-    if text.count(",") > most and _TEXT.sub("", text).count(",") > most:
-        raise JsonError(f"has more than {MOST_VALUES:,} values, which is the most that it may have")
+    if text.count(",") > max_values and _TEXT.sub("", text).count(",") > max_values:
+        raise JsonError(f"has more than {MAX_VALUES:,} values, which is the most that it may have")

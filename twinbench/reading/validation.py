@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from twinbench.display.wording import shortened
+from twinbench.display.wording import shorten
 
-MOST_DEPTH = 512
+MAX_DEPTH = 512
 """Objects and lists within each other. What writes and compares values calls itself for each, and Python ends that at a
 thousand calls."""
 
-_MOST_SHOWN = 60
+_MAX_CHARACTERS = 60
 _SURROGATE = "holds a lone surrogate (half of a UTF-16 pair), which is no text"
-_KINDS = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+_TYPE_NAMES = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
 
 
 def field_path(location: Sequence[int | str]) -> str:
@@ -23,7 +23,7 @@ def field_path(location: Sequence[int | str]) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
 
 
-_WORDS: Mapping[str, str] = {
+_MESSAGES: Mapping[str, str] = {
     **dict.fromkeys(("missing", "missing_argument", "missing_keyword_only_argument"), "is missing"),
     "extra_forbidden": "is not a field that is known here",
     "unexpected_keyword_argument": "is not an argument that is known here",
@@ -62,34 +62,34 @@ _WORDS: Mapping[str, str] = {
 _WITHOUT_VALUE = ("missing", "extra_forbidden", "unexpected_keyword_argument", "missing_keyword_only_argument")
 
 
-def worded(details: Mapping[str, Any]) -> str:
+def describe_validation_error(details: Mapping[str, Any]) -> str:
     """One of ``ValidationError.errors()`` as a sentence's end."""
     type_, context = details["type"], details.get("ctx", {})
     if type_ in ("value_error", "assertion_error"):  # raised by a validator of ours, in its words
         return str(context["error"])
-    words = _WORDS.get(type_, "is not what belongs there").format(**context)
+    words = _MESSAGES.get(type_, "is not what belongs there").format(**context)
     if context.get("min_length") == 1:
         words = "must not be empty"
-    return words if type_ in _WITHOUT_VALUE else f"{words} (found {shown(details['input'])})"
+    return words if type_ in _WITHOUT_VALUE else f"{words} (found {format_value(details['input'])})"
 
 
-def shown(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A parsed value as messages show it, cut where it is long."""
     if isinstance(value, dict | list):
-        return kind(value)
+        return json_type_name(value)
     if isinstance(value, str | Decimal):
         text = repr(str(value)) if isinstance(value, str) else str(value)
     else:
         text = json.dumps(value, default=str)
-    return shortened(text, _MOST_SHOWN)
+    return shorten(text, _MAX_CHARACTERS)
 
 
-def kind(value: Any) -> str:
+def json_type_name(value: Any) -> str:
     """What a parsed JSON value is, for a person."""
-    return _KINDS.get(type(value), "a number")
+    return _TYPE_NAMES.get(type(value), "a number")
 
 
-def find_unkeepable(value: Any, path: str = "", *, surrogates: bool = True) -> tuple[str, str] | None:
+def find_unstorable(value: Any, path: str = "", *, surrogates: bool = True) -> tuple[str, str] | None:
     """The first thing in a parsed JSON value that no file of ours can keep, as (path, what is wrong there).
 
     Args:
@@ -97,26 +97,26 @@ def find_unkeepable(value: Any, path: str = "", *, surrogates: bool = True) -> t
         path: where it stands in what the path is of.
         surrogates: whether halves of surrogate pairs are looked for too, which UTF-8 does not have.
     """
-    return _find_unkeepable(value, path, MOST_DEPTH, surrogates)
+    return _find_unstorable(value, path, MAX_DEPTH, surrogates)
 
 
-def _find_unkeepable(value: Any, path: str, depth: int, surrogates: bool) -> tuple[str, str] | None:
+def _find_unstorable(value: Any, path: str, depth: int, surrogates: bool) -> tuple[str, str] | None:
     if isinstance(value, str):
         return None if not surrogates or _is_text(value) else (path, _SURROGATE)
     if not isinstance(value, dict | list):
         return None
     if depth == 0:
-        return f"{path[:_MOST_SHOWN]}…", f"is nested too deeply: more than {MOST_DEPTH} objects and lists"
+        return f"{path[:_MAX_CHARACTERS]}…", f"is nested too deeply: more than {MAX_DEPTH} objects and lists"
     if isinstance(value, dict):
         for key, item in value.items():
             here = f"{path}.{key}".lstrip(".")
             if surrogates and not _is_text(key):
                 return ascii(here), _SURROGATE
-            if (found := _find_unkeepable(item, here, depth - 1, surrogates)) is not None:
+            if (found := _find_unstorable(item, here, depth - 1, surrogates)) is not None:
                 return found
         return None
     for position, item in enumerate(value):
-        if (found := _find_unkeepable(item, f"{path}[{position}]", depth - 1, surrogates)) is not None:
+        if (found := _find_unstorable(item, f"{path}[{position}]", depth - 1, surrogates)) is not None:
             return found
     return None
 

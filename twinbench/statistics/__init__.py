@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-RESAMPLES = 2000
-COMPARED_RESAMPLES = 10_000
+DEFAULT_RESAMPLES = 2000
+COMPARISON_RESAMPLES = 10_000
 """Of a comparison: p-values that are corrected for many pairs live in the tails."""
-LEVEL = 0.95
-FEWEST = 100
+DEFAULT_LEVEL = 0.95
+MIN_RESAMPLES = 100
 """Of resamples: fewer tell nothing of the tails."""
-MOST = 1_000_000
+MAX_RESAMPLES = 1_000_000
 """Of resamples: more take minutes and say the same."""
-LEAST_LEVEL, MOST_LEVEL = 0.5, 0.999
+MIN_LEVEL, MAX_LEVEL = 0.5, 0.999
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,17 @@ class Resampling:
         ValueError: less than 100 resamples, more than a million, a level not between 0.5 and 0.999, a negative seed.
     """
 
-    resamples: int = RESAMPLES
-    level: float = LEVEL
+    resamples: int = DEFAULT_RESAMPLES
+    level: float = DEFAULT_LEVEL
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not FEWEST <= self.resamples <= MOST or not LEAST_LEVEL <= self.level <= MOST_LEVEL or self.seed < 0:
-            bounds = f"{FEWEST} to {MOST:,} resamples, a level from {LEAST_LEVEL} to {MOST_LEVEL}, a seed of at least 0"
+        if (
+            not MIN_RESAMPLES <= self.resamples <= MAX_RESAMPLES
+            or not MIN_LEVEL <= self.level <= MAX_LEVEL
+            or self.seed < 0
+        ):
+            bounds = f"{MIN_RESAMPLES} to {MAX_RESAMPLES:,} resamples, a level from {MIN_LEVEL} to {MAX_LEVEL}, a seed of at least 0"
             raise ValueError(f"{bounds}: {self}")
 
     @property

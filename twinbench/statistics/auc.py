@@ -50,7 +50,7 @@ def stratified_auc(scores: Floats, truth: Ints, strata: Ints) -> Auc | None:
         yes, no = scores[here & (truth == 1)], scores[here & (truth == 0)]
         if not len(yes) or not len(no):
             continue
-        of_yes, of_no = _won(yes, no), len(yes) - _won(no, yes)
+        of_yes, of_no = _count_wins(yes, no), len(yes) - _count_wins(no, yes)
         parts += [(of_yes, len(no)), (of_no, len(yes))]
         wins += float(of_yes.sum())
         pairs += len(yes) * len(no)
@@ -61,7 +61,7 @@ def stratified_auc(scores: Floats, truth: Ints, strata: Ints) -> Auc | None:
     return Auc(value, math.sqrt(squares) / pairs, pairs)
 
 
-def _won(scores: Floats, against: Floats) -> Floats:
+def _count_wins(scores: Floats, against: Floats) -> Floats:
     """Of each score: how many of the others are lower, ties a half."""
     ordered = np.sort(against)
     return (np.searchsorted(ordered, scores, "left") + np.searchsorted(ordered, scores, "right")) / 2

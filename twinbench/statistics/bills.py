@@ -14,8 +14,8 @@ import numpy as np
 
 from twinbench.statistics import Resampling
 from twinbench.statistics.clusters import Clusters, Floats
-from twinbench.statistics.comparing import holm, tested_ranks
-from twinbench.statistics.intervals import bca, exact_bound, share_interval
+from twinbench.statistics.comparing import holm, rank_ranges_from_tests
+from twinbench.statistics.intervals import bca_intervals, exact_bound, share_interval
 from twinbench.statistics.paired import paired_difference
 from twinbench.statistics.sampling import Statistic, bootstrap
 from twinbench.statistics.swapping import swap_test
@@ -38,13 +38,13 @@ class BillDifference:
     needed_cases: int | None
 
 
-NO_RESAMPLES = "not asked for: 0 resamples"
+NO_RESAMPLES_REASON = "not asked for: 0 resamples"
 """Why there is no interval where nobody asked for one."""
 
 _INTERVALS = ("bill_usd", "cost_usd", "resolved")
 
 
-def why_too_few_cases(cases: int, resampling: Resampling) -> str | None:
+def why_no_interval(cases: int, resampling: Resampling) -> str | None:
     """Why so many cases allow no interval, as a sentence; None where they do."""
     fewest = resampling.fewest_clusters
     if cases >= fewest:
@@ -66,22 +66,24 @@ def run_intervals(
         penalty_usd: for an unresolved trial.
         resampling: how cases are drawn again; None: no intervals are wanted.
     """
-    reason = NO_RESAMPLES if resampling is None else why_too_few_cases(len(cases), resampling)
+    reason = NO_RESAMPLES_REASON if resampling is None else why_no_interval(len(cases), resampling)
     if resampling is None or reason is not None:
         return dict.fromkeys(_INTERVALS), reason
-    return {**_run_intervals(cases, sums, penalty_usd, resampling)}, None
+    return {**_compute_intervals(cases, sums, penalty_usd, resampling)}, None
 
 
-def _run_intervals(cases: Sequence[str], sums: Floats, penalty_usd: float, resampling: Resampling) -> dict[str, Ends]:
+def _compute_intervals(
+    cases: Sequence[str], sums: Floats, penalty_usd: float, resampling: Resampling
+) -> dict[str, Ends]:
     """The same where there are enough cases.
 
     Where every case is resolved, resampling never draws an unresolved one. The bill then reaches up by the penalty of
     as many cases as may be unresolved by the exact bound of Clopper and Pearson; where none is resolved, down.
     """
-    clusters = Clusters.of(cases)
-    [drawn] = bootstrap(clusters, [clusters.sums(sums)], _means(penalty_usd), resampling)
+    clusters = Clusters.from_names(cases)
+    [drawn] = bootstrap(clusters, [clusters.sum_by_cluster(sums)], _mean_statistic(penalty_usd), resampling)
     trials = float(sums[:, TRIALS].sum())
-    bill, cost, _ = trials * bca(drawn, resampling.level)
+    bill, cost, _ = trials * bca_intervals(drawn, resampling.level)
     unresolved = float(drawn.point[2])
     reach = exact_bound(len(clusters), resampling.level)
     if unresolved == 0:
@@ -91,7 +93,7 @@ def _run_intervals(cases: Sequence[str], sums: Floats, penalty_usd: float, resam
         share = (1 - reach, 1.0)
         bill[0] -= trials * penalty_usd * reach
     else:
-        variance, freedom = float(drawn.standard_error[2]) ** 2, float(drawn.freedom[2])
+        variance, freedom = float(drawn.standard_error[2]) ** 2, float(drawn.degrees_of_freedom[2])
         share = share_interval(unresolved, variance, freedom, resampling.level, observations=trials)
     return {
         "bill_usd": (float(bill[0]), float(bill[1])),
@@ -113,12 +115,12 @@ def compare_bills(
         resampling: how cases are drawn again.
     """
     size = len(cases)
-    total = _total_bill(penalty_usd, size)
+    total = _total_bill_statistic(penalty_usd, size)
     difference = float(np.sum((first - second)[:, [COST, UNRESOLVED]] * [1.0, penalty_usd]))
-    if (reason := why_too_few_cases(size, resampling)) is not None:
+    if (reason := why_no_interval(size, resampling)) is not None:
         return BillDifference(difference, None, reason, None, None)
-    clusters = Clusters.of(cases)
-    one, other = clusters.sums(first), clusters.sums(second)
+    clusters = Clusters.from_names(cases)
+    one, other = clusters.sum_by_cluster(first), clusters.sum_by_cluster(second)
     differing = int((one != other).any(axis=1).sum())
     if not differing:
         return BillDifference(difference, None, "they differ on no case", 1.0, None)
@@ -151,7 +153,7 @@ def compare_all(cases: Sequence[str], runs: Sequence[Floats], penalty_usd: float
     pairs = [compare_bills(cases, one, other, penalty_usd, resampling) for one, other in combinations(runs, 2)]
     p_holm = holm([1.0 if each.p is None else each.p for each in pairs])
     ahead = [-each.difference_usd for each in pairs]
-    return AllPairs(pairs, p_holm, tested_ranks(len(runs), ahead, p_holm, resampling.level))
+    return AllPairs(pairs, p_holm, rank_ranges_from_tests(len(runs), ahead, p_holm, resampling.level))
 
 
 def rank_bills(
@@ -170,7 +172,7 @@ def rank_bills(
     return dict(zip(runs, compare_all(cases, list(runs.values()), penalty_usd, resampling).ranks, strict=True))
 
 
-def _means(penalty_usd: float) -> Statistic:
+def _mean_statistic(penalty_usd: float) -> Statistic:
     """Bill, cost and unresolved share of a trial on average."""
 
     def means(sums: Floats) -> Floats:
@@ -181,9 +183,9 @@ def _means(penalty_usd: float) -> Statistic:
     return means
 
 
-def _total_bill(penalty_usd: float, cases: int) -> Statistic:
+def _total_bill_statistic(penalty_usd: float, cases: int) -> Statistic:
     """The bill of so many cases."""
-    means = _means(penalty_usd)
+    means = _mean_statistic(penalty_usd)
 
     def total(sums: Floats) -> Floats:
         return cases * means(sums)[..., :1]

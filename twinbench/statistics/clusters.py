@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
 
-FEWEST_ALONE = 10
+MIN_CLUSTERS_ALONE = 10
 """Clusters of a stratum from which on it is drawn from its own clusters alone, where there are several strata."""
 
-FEWEST_OF_SEVERAL = 100
+MIN_CLUSTERS_OF_SEVERAL = 100
 """The same, also of a sole stratum, where a cluster holds several units that may be alike: how alike they are has to be
 learned from the clusters too; where most units pass, from the few clusters that do not."""
 
@@ -30,12 +30,12 @@ class Clusters:
     """How many clusters each stratum has."""
     position: Ints
     """Of each observation: the place of its cluster, strata one after the other; shape (observations,)."""
-    fewest_alone: int = 0
+    min_clusters_alone: int = 0
     """Strata of less clusters than this are not drawn from their own clusters alone."""
 
     @classmethod
-    def of(
-        cls, names: Sequence[str], strata: Sequence[str] | None = None, *, fewest_alone: int | None = None
+    def from_names(
+        cls, names: Sequence[str], strata: Sequence[str] | None = None, *, min_clusters_alone: int | None = None
     ) -> Clusters:
         """The clusters of observations.
 
@@ -56,22 +56,22 @@ class Clusters:
         for stratum, _ in place:
             counts[stratum] = counts.get(stratum, 0) + 1
         position = np.fromiter((place[pair] for pair in pairs), np.intp, len(pairs))
-        if fewest_alone is None:
-            fewest_alone = FEWEST_ALONE if len(counts) > 1 else 0
-        return cls(list(counts), list(counts.values()), position, fewest_alone)
+        if min_clusters_alone is None:
+            min_clusters_alone = MIN_CLUSTERS_ALONE if len(counts) > 1 else 0
+        return cls(list(counts), list(counts.values()), position, min_clusters_alone)
 
     def __len__(self) -> int:
         return sum(self.sizes)
 
     @property
-    def alone(self) -> list[str]:
+    def single_cluster_strata(self) -> list[str]:
         """Strata of a single cluster: nothing tells how much another one would differ."""
         return [name for name, size in zip(self.strata, self.sizes, strict=True) if size == 1]
 
     @property
-    def few(self) -> list[bool]:
+    def is_small(self) -> list[bool]:
         """Of each stratum: whether it has too few clusters to be drawn from them alone."""
-        return [size < self.fewest_alone for size in self.sizes]
+        return [size < self.min_clusters_alone for size in self.sizes]
 
     @cached_property
     def slices(self) -> list[slice]:
@@ -79,7 +79,7 @@ class Clusters:
         ends = np.cumsum(self.sizes).tolist()
         return [slice(end - size, end) for end, size in zip(ends, self.sizes, strict=True)]
 
-    def sums(self, values: ArrayLike) -> Floats:
+    def sum_by_cluster(self, values: ArrayLike) -> Floats:
         """The sums of observations over each cluster.
 
         Args:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from statistics import NormalDist
 
-POWER = 0.8
+DEFAULT_POWER = 0.8
 """The chance to find a difference, for which sample sizes are told."""
 
 _NORMAL = NormalDist()
@@ -47,10 +47,10 @@ def sign_test(plus: int, minus: int) -> float:
     for number in range(1, rarer + 1):
         ways = ways * (coins - number + 1) // number
         total += ways
-    return min(1.0, 2 * total / 2**coins) if coins < 1000 else min(1.0, _ratio(2 * total, coins))
+    return min(1.0, 2 * total / 2**coins) if coins < 1000 else min(1.0, _divide_by_power_of_two(2 * total, coins))
 
 
-def _ratio(ways: int, coins: int) -> float:
+def _divide_by_power_of_two(ways: int, coins: int) -> float:
     """``ways`` of 2^``coins``, where neither need be a float."""
     surplus = max(0, ways.bit_length() - 64)
     return math.ldexp(ways >> surplus, surplus - coins)
@@ -89,7 +89,7 @@ def rank_ranges(better: Mapping[tuple[int, int], bool], routers: int) -> list[tu
     ]
 
 
-def tested_ranks(
+def rank_ranges_from_tests(
     routers: int, ahead: Sequence[float], p_values: Sequence[float], level: float
 ) -> list[tuple[int, int]]:
     """The ranks that each router may have by tests of all pairs, as of ``rank_ranges``.
@@ -119,7 +119,7 @@ def rank_text(rank: tuple[int, int]) -> str:
 
 
 def needed_clusters(
-    difference: float, standard_error: float, clusters: int, *, level: float = 0.95, power: float = POWER
+    difference: float, standard_error: float, clusters: int, *, level: float = 0.95, power: float = DEFAULT_POWER
 ) -> int | None:
     """How many clusters it takes to find a difference of this size, if it is the true one.
 
@@ -142,7 +142,7 @@ def needed_clusters(
     return max(2, math.ceil(clusters * (least / difference) ** 2))
 
 
-def detectable_mean(standard_error: float, *, level: float = 0.95, power: float = POWER) -> float:
+def detectable_mean(standard_error: float, *, level: float = 0.95, power: float = DEFAULT_POWER) -> float:
     """The smallest difference that a sample with this standard error finds, by the normal approximation.
 
     Args:

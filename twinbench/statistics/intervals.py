@@ -13,7 +13,7 @@ from twinbench.statistics.sampling import Distribution
 _NORMAL = NormalDist()
 
 
-def bca(distribution: Distribution, level: float) -> Floats:
+def bca_intervals(distribution: Distribution, level: float) -> Floats:
     """Bias-corrected and accelerated bootstrap intervals, expanded for small samples.
 
     Source: Efron (1987), "Better bootstrap confidence intervals", JASA 82:171; Efron and Tibshirani (1993), ch. 14. The
@@ -23,12 +23,12 @@ def bca(distribution: Distribution, level: float) -> Floats:
     Returns:
         Shape (statistics, 2): lower and upper end; NaN where a resample is undefined.
     """
-    bias, acceleration, freedom = _bias(distribution), _acceleration(distribution), distribution.freedom
+    bias, acceleration, freedom = _bias(distribution), _acceleration(distribution), distribution.degrees_of_freedom
     ends = np.empty((len(distribution.point), 2))
     for number in range(len(ends)):
         at = []
         for share in ((1 - level) / 2, (1 + level) / 2):
-            moved = bias[number] + _student(_NORMAL.inv_cdf(share), float(freedom[number]))
+            moved = bias[number] + _student_quantile(_NORMAL.inv_cdf(share), float(freedom[number]))
             place = _NORMAL.cdf(bias[number] + moved / (1 - acceleration[number] * moved))
             at.append(round(place, 12))  # the last digits of erfc and of long sums are the machine's
         ends[number] = np.quantile(distribution.resampled[:, number], at)
@@ -44,7 +44,7 @@ def p_values(distribution: Distribution) -> Floats:
     Returns:
         Shape (statistics,).
     """
-    bias, acceleration, freedom = _bias(distribution), _acceleration(distribution), distribution.freedom
+    bias, acceleration, freedom = _bias(distribution), _acceleration(distribution), distribution.degrees_of_freedom
     error = distribution.standard_error
     resamples = len(distribution.resampled)
     outermost = _NORMAL.inv_cdf(1 / (resamples + 1))
@@ -65,11 +65,11 @@ def p_values(distribution: Distribution) -> Floats:
         if stretch <= 0:  # further out than the acceleration reaches
             moved, stretch = quantile, 1.0
         distance = abs(moved / stretch - bias[number])
-        found[number] = two_sided(_normal(distance, float(freedom[number])))
+        found[number] = two_sided_p(_normal_quantile(distance, float(freedom[number])))
     return found
 
 
-def two_sided(distance: float) -> float:
+def two_sided_p(distance: float) -> float:
     """The chance that a normal value lies that many standard errors from its mean, either way; exact far out too."""
     return math.erfc(distance / math.sqrt(2))
 
@@ -100,13 +100,13 @@ def share_interval(
     """
     spread = share * (1 - share)
     effective = spread / max(variance, spread / observations)
-    ratio = _student(_NORMAL.inv_cdf((1 + level) / 2), freedom) ** 2 / effective
+    ratio = _student_quantile(_NORMAL.inv_cdf((1 + level) / 2), freedom) ** 2 / effective
     middle = (share + ratio / 2) / (1 + ratio)
     half = math.sqrt(ratio * spread + ratio * ratio / 4) / (1 + ratio)
     return middle - half, middle + half
 
 
-def _student(normal: float, freedom: float) -> float:
+def _student_quantile(normal: float, freedom: float) -> float:
     """Student's t quantile where the normal one is known.
 
     Source: the expansion of Cornish and Fisher, Abramowitz and Stegun (1964), 26.7.5; to 0.3 % from 4 degrees on.
@@ -119,12 +119,12 @@ def _student(normal: float, freedom: float) -> float:
     return z + first / freedom + second / freedom**2 + third / freedom**3 + fourth / freedom**4
 
 
-def _normal(student: float, freedom: float) -> float:
+def _normal_quantile(student: float, freedom: float) -> float:
     """The normal quantile of a t quantile that is not negative: ``_student`` turned round."""
     least, most = 0.0, student
     for _ in range(60):
         middle = (least + most) / 2
-        if _student(middle, freedom) < student:
+        if _student_quantile(middle, freedom) < student:
             least = middle
         else:
             most = middle

@@ -14,13 +14,13 @@ import numpy as np
 
 from twinbench.statistics import Resampling
 from twinbench.statistics.comparing import needed_clusters, sign_test
-from twinbench.statistics.intervals import bca, p_values
+from twinbench.statistics.intervals import bca_intervals, p_values
 from twinbench.statistics.sampling import Distribution
 
-MOST_SWAPPED = 1000
+MAX_SWAPPED_CLUSTERS = 1000
 """Clusters that differ, up to which they are swapped: with more, the bootstrap says the same in less time."""
 
-NO_SPREAD = 1e-9
+MIN_RELATIVE_WIDTH = 1e-9
 """An interval narrower than that is none: every resample is the same."""
 
 
@@ -34,23 +34,23 @@ class PairedDifference:
     """Clusters to find a difference of this size with power 0.8, if it is the true one; None where it is 0."""
 
 
-def paired_p(drawn: Distribution, differing: int, swapped: Callable[[], float]) -> float:
+def paired_p_value(drawn: Distribution, differing: int, swap_p_value: Callable[[], float]) -> float:
     """The p-value of a difference, as of ``paired_difference``."""
     p = sign_test(differing, 0)
-    if differing <= MOST_SWAPPED:
-        p = max(p, swapped())
-    return p if _without_spread(drawn) else max(p, float(p_values(drawn)[0]))
+    if differing <= MAX_SWAPPED_CLUSTERS:
+        p = max(p, swap_p_value())
+    return p if _has_no_spread(drawn) else max(p, float(p_values(drawn)[0]))
 
 
-def _without_spread(drawn: Distribution) -> bool:
-    return float(np.ptp(drawn.resampled)) <= NO_SPREAD * max(1.0, abs(float(drawn.point[0])))
+def _has_no_spread(drawn: Distribution) -> bool:
+    return float(np.ptp(drawn.resampled)) <= MIN_RELATIVE_WIDTH * max(1.0, abs(float(drawn.point[0])))
 
 
 def paired_difference(
     drawn: Distribution,
     clusters: int,
     differing: int,
-    swapped: Callable[[], float],
+    swap_p_value: Callable[[], float],
     resampling: Resampling,
     *,
     reach: float,
@@ -66,10 +66,10 @@ def paired_difference(
         resampling: the level of the interval.
         reach: how far beyond the difference the interval goes where every resample is the same.
     """
-    p = paired_p(drawn, differing, swapped)
-    low, high = (float(end) for end in bca(drawn, resampling.level)[0])
+    p = paired_p_value(drawn, differing, swap_p_value)
+    low, high = (float(end) for end in bca_intervals(drawn, resampling.level)[0])
     point, error = float(drawn.point[0]), float(drawn.standard_error[0])
-    if _without_spread(drawn):
+    if _has_no_spread(drawn):
         low, high = low - reach, high + reach
     if p > 1 - resampling.level:
         low, high = min(low, 0.0), max(high, 0.0)

@@ -14,15 +14,15 @@ from functools import cache
 import numpy as np
 
 from twinbench.statistics.clusters import Floats, Ints
-from twinbench.statistics.comparing import POWER
+from twinbench.statistics.comparing import DEFAULT_POWER
 
-MOST_TASKS = 100_000
+MAX_TASKS = 100_000
 """Of an experiment that is planned: with more, any difference that matters is found."""
 
-_TAIL = 1e-7
+_IGNORED_TAIL = 1e-7
 """What is left out of a binomial distribution at both ends together."""
 
-_STEPS = 40
+_MAX_BISECTIONS = 40
 
 
 def _log_factorials(most: int) -> Floats:
@@ -42,7 +42,7 @@ def _binomial(count: int, chance: float, log_factorials: Floats) -> tuple[int, F
 
 
 @cache
-def _critical(most: int, level: float) -> Ints:
+def _critical_counts(most: int, level: float) -> Ints:
     """By the number of pairs that differ: up to how many of them on the rarer side the sign test finds a difference.
 
     -1 where it finds none, however they split.
@@ -79,11 +79,11 @@ def sign_test_power(tasks: int, differing: float, difference: float, *, level: f
     ahead = (1 + abs(difference) / differing) / 2
     log_factorials = _log_factorials(tasks)
     low, chances = _binomial(tasks, differing, log_factorials)
-    critical = _critical(_rounded_up(low + len(chances)), level)
+    critical = _critical_counts(_round_up_to_power_of_two(low + len(chances)), level)
     power = 0.0
     for coins, chance in enumerate(chances.tolist(), low):
         rarer = int(critical[coins])
-        if rarer < 0 or chance < _TAIL / len(chances):
+        if rarer < 0 or chance < _IGNORED_TAIL / len(chances):
             continue
         first, split = _binomial(coins, ahead, log_factorials)
         numbers = np.arange(first, first + len(split))
@@ -91,12 +91,14 @@ def sign_test_power(tasks: int, differing: float, difference: float, *, level: f
     return min(1.0, power)
 
 
-def _rounded_up(number: int) -> int:
+def _round_up_to_power_of_two(number: int) -> int:
     """To a power of two, so that few tables are made."""
     return 1 << max(6, int(number - 1).bit_length())
 
 
-def detectable_difference(tasks: int, differing: float, *, level: float = 0.95, power: float = POWER) -> float | None:
+def detectable_difference(
+    tasks: int, differing: float, *, level: float = 0.95, power: float = DEFAULT_POWER
+) -> float | None:
     """The smallest true difference of shares that the test finds with a given power.
 
     Args:
@@ -111,7 +113,7 @@ def detectable_difference(tasks: int, differing: float, *, level: float = 0.95, 
     if sign_test_power(tasks, 1.0, 1.0, level=level) < power:
         return None
     least, most = 0.0, 1.0
-    for _ in range(_STEPS):
+    for _ in range(_MAX_BISECTIONS):
         middle = (least + most) / 2
         if sign_test_power(tasks, differing, middle, level=level) < power:
             least = middle
@@ -122,7 +124,9 @@ def detectable_difference(tasks: int, differing: float, *, level: float = 0.95, 
     return most
 
 
-def needed_tasks(difference: float, differing: float, *, level: float = 0.95, power: float = POWER) -> int | None:
+def needed_tasks(
+    difference: float, differing: float, *, level: float = 0.95, power: float = DEFAULT_POWER
+) -> int | None:
     """How many tasks the test needs to find a true difference with a given power.
 
     Returns:
@@ -133,7 +137,7 @@ def needed_tasks(difference: float, differing: float, *, level: float = 0.95, po
     least, most = 0, 8
     while sign_test_power(most, differing, difference, level=level) < power:
         least, most = most, 2 * most
-        if most > MOST_TASKS:
+        if most > MAX_TASKS:
             return None
     while most - least > 1:
         middle = (least + most) // 2
@@ -144,7 +148,7 @@ def needed_tasks(difference: float, differing: float, *, level: float = 0.95, po
     return most
 
 
-def sign_tests(plus: Ints, minus: Ints) -> Floats:
+def sign_test_p_values(plus: Ints, minus: Ints) -> Floats:
     """``comparing.sign_test`` of many pairs of counts at once; the same to 10 digits.
 
     Args:

@@ -6,8 +6,14 @@ import numpy as np
 
 from twinbench.statistics import Resampling
 from twinbench.statistics.clusters import Clusters, Floats
-from twinbench.statistics.intervals import two_sided
-from twinbench.statistics.sampling import Statistic, at_once, by_block, parts_of, whole_numbers
+from twinbench.statistics.intervals import two_sided_p
+from twinbench.statistics.sampling import (
+    Statistic,
+    resamples_per_batch,
+    by_block,
+    split_into_batches,
+    scale_to_integers,
+)
 
 _ROUNDING = 1e-9
 
@@ -35,11 +41,11 @@ def swap_test(
     totals = [by_block(clusters, sample).sum(axis=0) for sample in (first, second)]
     found = np.abs(statistic(totals[0]) - statistic(totals[1]))
     flat = by_block(clusters, first - second).reshape(len(clusters), -1)
-    whole, scale = whole_numbers(flat, len(clusters))
+    whole, scale = scale_to_integers(flat, len(clusters))
     generator = np.random.PCG64(resampling.seed)
     words = -(-len(clusters) // 64)
     moves = []
-    for count in parts_of(resampling.resamples, at_once(clusters, flat)):
+    for count in split_into_batches(resampling.resamples, resamples_per_batch(clusters, flat)):
         raw = np.asarray(generator.random_raw(count * words), "<u8").view(np.uint8).reshape(count, -1)
         bits = np.unpackbits(raw, axis=1)[:, : len(clusters)].astype(np.float64)
         moves.append(((bits @ whole) * scale).reshape(count, *totals[0].shape))
@@ -50,5 +56,5 @@ def swap_test(
     p = (1 + as_large) * least
     with np.errstate(divide="ignore", invalid="ignore"):
         distance = np.where(as_large == 0, found / np.std(differences, axis=0), 0.0)
-    tails = np.array([two_sided(float(each)) for each in np.nan_to_num(distance, posinf=0.0)])
+    tails = np.array([two_sided_p(float(each)) for each in np.nan_to_num(distance, posinf=0.0)])
     return np.asarray(np.where(as_large == 0, np.minimum(least, tails), p))

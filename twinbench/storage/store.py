@@ -20,7 +20,7 @@ from typing import Any
 
 from twinbench.display.wording import did_you_mean
 from twinbench.errors import StoreWriteError, TwinbenchError, UsageError
-from twinbench.reading.input_files import is_there
+from twinbench.reading.input_files import path_exists
 from twinbench.reading.rows import SUFFIXES, TRAJECTORY_SUFFIXES
 from twinbench.storage import resources
 
@@ -68,7 +68,7 @@ def check_name(kind: str, name: object) -> str:
 
 def outcomes_hint(name: str) -> str | None:
     """What to do with a file that was given where the name of a table of outcomes belongs; None where it is none."""
-    if not is_there(Path(name)):
+    if not path_exists(Path(name)):
         return None
     stem = _stem(name)
     return (
@@ -84,7 +84,7 @@ def _stem(name: str) -> str:
 def _import_hint(name: str) -> str | None:
     """What to do with a file that was given where the name of a bank belongs; None where it is none."""
     file = Path(name)
-    if not file.name.endswith(SUFFIXES) and not ("/" in name and is_there(file)):
+    if not file.name.endswith(SUFFIXES) and not ("/" in name and path_exists(file)):
         return None
     stem = _stem(name)
     runs = " --format mini-swe-agent" if file.name.endswith(TRAJECTORY_SUFFIXES) else ""

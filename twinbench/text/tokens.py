@@ -31,7 +31,7 @@ _CL100K_PATTERN = (
 
 # tiktoken's regular expression panics where it would step back over a million characters, as it does in white space.
 _LONG_WHITESPACE = 100_000
-_HUB_ANSWERS_WITHIN_S = 5.0
+_HUB_TIMEOUT_S = 5.0
 _WHITESPACE = re.compile("[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
 
 
@@ -58,10 +58,10 @@ class TiktokenFile:
     def count(self, texts: Sequence[str]) -> list[int]:
         """The number of tokens of each text."""
         encode = self._encoding.encode_ordinary
-        return [sum(len(encode(part)) for part in _parts(text, _LONG_WHITESPACE)) for text in texts]
+        return [sum(len(encode(part)) for part in _split_long_whitespace(text, _LONG_WHITESPACE)) for text in texts]
 
 
-def _parts(text: str, long: int) -> Iterator[str]:
+def _split_long_whitespace(text: str, long: int) -> Iterator[str]:
     """``text`` cut within long white space, exactly where the pattern itself ends a piece there.
 
     That is after the last line break, and before the last character of what follows it: the pattern leaves one for the
@@ -95,7 +95,7 @@ class TokenizersFile:
 
 
 @cache
-def _loaded(form: str, path: Path) -> Tokenizer:
+def _load_tokenizer(form: str, path: Path) -> Tokenizer:
     """A tokenizer; reading its file takes longer than counting a small bank."""
     return TiktokenFile(path) if form == "tiktoken" else TokenizersFile(path)
 
@@ -122,19 +122,19 @@ class TokenizerSet:
             "files": {name: sha256_installed(path) for name, path in sorted(self.files.items())},
         }
 
-    def of_tier(self, tier: Tier) -> str:
+    def tokenizer_name(self, tier: Tier) -> str:
         """The name of the tier's tokenizer."""
         return self.names[tier]
 
     @cached_property
-    def distinct(self) -> tuple[str, ...]:
+    def distinct_names(self) -> tuple[str, ...]:
         """The names of the set's tokenizers, each once."""
         return tuple(dict.fromkeys(self.names))
 
     @cached_property
     def tokenizers(self) -> dict[str, Tokenizer]:
         """The set's tokenizers, loaded when first asked for."""
-        return {name: _loaded(self.formats[name], self.files[name]) for name in self.distinct}
+        return {name: _load_tokenizer(self.formats[name], self.files[name]) for name in self.distinct_names}
 
     def count(self, texts: Sequence[str]) -> dict[str, list[int]]:
         """Tokens of each text, by tokenizer; the tokenizers work side by side."""
@@ -148,7 +148,7 @@ class TokenizerSet:
         return sum(text_tokens) + self.tokens_per_message * len(text_tokens) + self.tokens_priming
 
 
-def tokenizer_set(manifest: StaticManifest, name: str = OFFLINE) -> TokenizerSet:
+def find_tokenizer_set(manifest: StaticManifest, name: str = OFFLINE) -> TokenizerSet:
     """The tokenizer set called ``name``; the hub is asked only for sets that name it.
 
     Raises:
@@ -162,15 +162,15 @@ def tokenizer_set(manifest: StaticManifest, name: str = OFFLINE) -> TokenizerSet
     return TokenizerSet(
         name=name,
         names=names,
-        files={used: _located(used, manifest.tokenizers[used]) for used in dict.fromkeys(names)},
+        files={used: _locate(used, manifest.tokenizers[used]) for used in dict.fromkeys(names)},
         formats={used: manifest.tokenizers[used].format for used in dict.fromkeys(names)},
         tokens_per_message=manifest.tokens_per_message,
         tokens_priming=manifest.tokens_priming,
     )
 
 
-def _located(name: str, file: TokenizerFile) -> Path:
-    path = _packaged(name, file) if file.package is not None else _fetched(name, file)
+def _locate(name: str, file: TokenizerFile) -> Path:
+    path = _locate_in_package(name, file) if file.package is not None else _fetch_from_hub(name, file)
     if file.sha256 is not None and (found := sha256_installed(path)) != file.sha256:
         raise TwinbenchError(
             f"tokenizer {name}: {path} has sha256 {found}, locked is {file.sha256}; "
@@ -179,7 +179,7 @@ def _located(name: str, file: TokenizerFile) -> Path:
     return path
 
 
-def _packaged(name: str, file: TokenizerFile) -> Path:
+def _locate_in_package(name: str, file: TokenizerFile) -> Path:
     assert file.package is not None  # noqa: S101 - the manifest's model allows one of two
     spec = importlib.util.find_spec(file.package)  # finds a top-level package without importing it
     for folder in (spec.submodule_search_locations or []) if spec is not None else []:
@@ -189,14 +189,14 @@ def _packaged(name: str, file: TokenizerFile) -> Path:
     raise TwinbenchError(f"tokenizer {name}: no file {file.path} in the package {file.package}; install {file.package}")
 
 
-def _fetched(name: str, file: TokenizerFile) -> Path:
+def _fetch_from_hub(name: str, file: TokenizerFile) -> Path:
     assert file.hub is not None  # noqa: S101 - the manifest's model allows one of two
     from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 
     try:
         if not isinstance(try_to_load_from_cache(file.hub, file.path, revision=file.revision), str):
             # A download without a network is tried again for half a minute; this asks once.
-            get_hf_file_metadata(hf_hub_url(file.hub, file.path, revision=file.revision), timeout=_HUB_ANSWERS_WITHIN_S)
+            get_hf_file_metadata(hf_hub_url(file.hub, file.path, revision=file.revision), timeout=_HUB_TIMEOUT_S)
         return Path(hf_hub_download(file.hub, file.path, revision=file.revision))
     except Exception as error:  # noqa: BLE001 - its HTTP library, whose errors come through, is another in each release
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

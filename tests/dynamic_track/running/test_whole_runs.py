@@ -31,7 +31,7 @@ from twinbench.calls.journal import read_journal
 from twinbench.containers.building import build_image
 from twinbench.containers.engine import Engine
 from twinbench.containers.ownership import NAMESPACE, namespace
-from twinbench.display.wording import counted
+from twinbench.display.wording import format_count
 
 KILLS = range(20)
 CASES = [word for name in (SIX[0], SIX[4], SIX[5]) for word in ("--only", name)]
@@ -79,7 +79,7 @@ def test_a_run_killed_at_random_moments_ends_as_one_that_was_not(
         lost = accounted(Path(other["run"]))
         assert other["spend_usd"] == pytest.approx(one["spend_usd"] + float(lost))
         bill = f"bill {other['bill_usd']:.4f}, spend {other['spend_usd']:.4f} USD, {lost:.4f} of it lost in flight"
-        print(f"evidence: seed {seed}, killed {counted(kills, 'time')}: {other['router']}: {bill}")
+        print(f"evidence: seed {seed}, killed {format_count(kills, 'time')}: {other['router']}: {bill}")
 
 
 def accounted(run: Path) -> Decimal:

@@ -15,7 +15,7 @@ import typer
 from twinbench.calls.lines import CommandLine, DecisionLine, End, Settle, TrialLine, VerdictLine
 from twinbench.causes import Cause
 from twinbench.cli.output import printable
-from twinbench.display.wording import shortened
+from twinbench.display.wording import shorten
 
 if TYPE_CHECKING:
     from twinbench.calls.recording import Recording
@@ -112,7 +112,7 @@ class LiveBoard:
         came = {True: "resolved", False: "unresolved", None: none}[resolved]
         what = f"{came} ({last.cause})" if last.cause is not None else came
         if last.cause is Cause.router and last.detail is not None:
-            what = f"{came} (router: {shortened(' '.join(last.detail.split()), _SHOWN_CHARACTERS)})"
+            what = f"{came} (router: {shorten(' '.join(last.detail.split()), _SHOWN_CHARACTERS)})"
         done = f"{len(self._ended)}/{self._planned}"
         line = f"{row.case} {row.trial}: {what}, {row.step} steps, {row.cost_usd:.4f} USD ({done})"
         typer.echo(printable(line), err=True)

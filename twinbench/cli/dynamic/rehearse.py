@@ -42,8 +42,8 @@ from twinbench.cli.output import (
 )
 from twinbench.cli.plugin_options import PluginOptions
 from twinbench.cli.signals import stop_on_signals
-from twinbench.display.wording import counted
-from twinbench.statistics import LEVEL, RESAMPLES
+from twinbench.display.wording import format_count
+from twinbench.statistics import DEFAULT_LEVEL, DEFAULT_RESAMPLES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -163,8 +163,8 @@ def run(
     action_format: ActionFormatOption = "tool",
     workers: Annotated[int, typer.Option("--workers", metavar="N", min=1, help="How many runs in parallel.")] = 2,
     min_free_mib: MinFreeOption = 2048,
-    resamples: ResamplesOption = RESAMPLES,
-    level: LevelOption = LEVEL,
+    resamples: ResamplesOption = DEFAULT_RESAMPLES,
+    level: LevelOption = DEFAULT_LEVEL,
     in_sample: InSampleRunOption = False,
     plugins: PluginOptions,
     json_: JsonOption = False,
@@ -214,7 +214,7 @@ def run(
         typer.echo(printable(f"{run.router}, seed {run.seed}, stopped: {run.summary.stopped}"), err=True)
     if not stopped and (left := sum(run.summary.left for run in done)):
         cases = len(rehearsal.tasks) * len(done)
-        told = f"interrupted after {cases - left:,} of {counted(cases, 'case')}; results so far: {result.folder}; run "
+        told = f"interrupted after {cases - left:,} of {format_count(cases, 'case')}; results so far: {result.folder}; run "
         typer.echo(printable(f"{told}the same command with --runs {result.folder} to continue"), err=True)
         raise typer.Exit(INTERRUPTED)
     failed = [each for each in result.standings.routers if each.failure is not None]
@@ -243,7 +243,7 @@ def build(
     if json_:
         print_json({"ready": ready, "failed": {image: str(error) for image, error in failed.items()}})
     else:
-        typer.echo(f"{counted(len(ready), 'image')} ready, for {counted(len(chosen), 'task')}")
+        typer.echo(f"{format_count(len(ready), 'image')} ready, for {format_count(len(chosen), 'task')}")
         for image, error in failed.items():
             typer.echo(f"error: {image}: {error}", err=True)
     if failed:
@@ -418,8 +418,8 @@ def _table_notes(result: RehearsalResult) -> list[str]:
     infra = sum(run.summary.score.count("infra") for run in result.runs)
     under = f"seed {seeds[0]}" if len(seeds) == 1 else f"mean of {len(seeds)} seeds"
     notes = [
-        f"{counted(len(rehearsal.tasks), 'task')}, {under}; skills {rehearsal.sources.get('skills')}; "
-        + (f"{counted(infra, 'case')} lost to infrastructure" if infra else "no case lost to infrastructure"),
+        f"{format_count(len(rehearsal.tasks), 'task')}, {under}; skills {rehearsal.sources.get('skills')}; "
+        + (f"{format_count(infra, 'case')} lost to infrastructure" if infra else "no case lost to infrastructure"),
         f"prices of pool {pool.name}; penalty of an unresolved case: {pool.unresolved_penalty_usd} USD",
     ]
     notes = [*(note for each in result.standings.routers for note in each.failure_notes), *notes]

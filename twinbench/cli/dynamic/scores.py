@@ -21,8 +21,8 @@ from twinbench.cli.options import (
     StoreOption,
 )
 from twinbench.cli.output import RANK_COLUMNS, Column, Format, Table, print_json, print_table, printable, rank_cells
-from twinbench.display.wording import counted
-from twinbench.statistics import LEVEL, RESAMPLES
+from twinbench.display.wording import format_count
+from twinbench.statistics import DEFAULT_LEVEL, DEFAULT_RESAMPLES
 
 if TYPE_CHECKING:
     from dynamic_track.results.live_score import LiveScore, RunComparison
@@ -74,8 +74,8 @@ def score(
         ),
     ] = False,
     prices: PricesOption = None,
-    resamples: ResamplesOption = RESAMPLES,
-    level: LevelOption = LEVEL,
+    resamples: ResamplesOption = DEFAULT_RESAMPLES,
+    level: LevelOption = DEFAULT_LEVEL,
     json_: JsonOption = False,
     form: FormatOption = Format.table,
     output: OutputOption = "-",
@@ -148,11 +148,13 @@ def score(
         _print_failed(failed)
     missing = sum(len(run.missing) for run in runs)
     if missing:
-        what = f"{counted(missing, 'planned trial')} not in the journal"
+        what = f"{format_count(missing, 'planned trial')} not in the journal"
         typer.echo(f"note: {what}: continue the runs, and score again", err=True)
     left = sum(each.score.count("infra") + each.score.count("cap") + each.run.unended for each in scores)
     if left and not exclude_infra:
-        typer.echo(f"note: {counted(left, 'trial')} without a verdict: continue the runs, and score again", err=True)
+        typer.echo(
+            f"note: {format_count(left, 'trial')} without a verdict: continue the runs, and score again", err=True
+        )
     if missing or failed or (left and not exclude_infra):
         raise typer.Exit(1)
 
@@ -167,8 +169,8 @@ def compare(
     ],
     *,
     prices: PricesOption = None,
-    resamples: ComparedResamplesOption = RESAMPLES,
-    level: LevelOption = LEVEL,
+    resamples: ComparedResamplesOption = DEFAULT_RESAMPLES,
+    level: LevelOption = DEFAULT_LEVEL,
     json_: JsonOption = False,
     form: FormatOption = Format.table,
     output: OutputOption = "-",
@@ -371,7 +373,7 @@ def _comparison_table(found: RunComparison, different: Sequence[str]) -> Table:
     won = found.resolved
     who = f"first: {found.first.display_router}; second: {found.second.display_router}"
     notes = [
-        f"{who}; {counted(found.cases, 'common case')}",
+        f"{who}; {format_count(found.cases, 'common case')}",
         f"bill of the first minus that of the second: {found.bill_usd:+.4f} USD {interval}{needed}",
         f"resolved by only one: {won.first_only} by the first, {won.second_only} by the second; exact p {won.p:.3g}",
         *different,

@@ -122,9 +122,9 @@ def _refuse_page(html: str, workloads: int, *, json_: bool) -> None:
 
 def _write_page(found: Headroom, html: str, command: str) -> None:
     from twinbench.cli.output import printable, write_text
-    from twinbench.outcomes.report import page
+    from twinbench.outcomes.report import make_page
 
-    written = page(found, command)
+    written = make_page(found, command)
     write_text(written, html)
     typer.echo(f"{printable(html)}: {len(written.encode()):,} bytes, opens offline", err=True)
 

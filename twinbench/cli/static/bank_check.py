@@ -8,7 +8,7 @@ import typer
 
 from twinbench.cli.options import BankArgument, FormatOption, JsonOption, OutputOption, SplitOption, StoreOption
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
-from twinbench.display.wording import counted
+from twinbench.display.wording import format_count
 
 if TYPE_CHECKING:
     from static_track.banks.bank_info import BankInfo
@@ -54,7 +54,7 @@ def check(
             Column("reason", "Reason"),
         ]
         title = (
-            f"Label leaks of {name}: {counted(report.rows, 'row')} in {counted(report.groups, 'group')}, "
+            f"Label leaks of {name}: {format_count(report.rows, 'row')} in {format_count(report.groups, 'group')}, "
             f"{report.largest_class:.1f} % of the labels are the largest class"
         )
         print_table(Table(title, columns, report.records(), report.notes, caveat=report.caveat), form, output)

@@ -11,7 +11,7 @@ from twinbench.cli.options import JsonOption, StoreOption
 from twinbench.cli.outcomes.headroom import TiersOption
 from twinbench.cli.outcomes.options import TableArgument, WorkloadOption, pairs_of
 from twinbench.cli.output import print_json, printable, progress
-from twinbench.display.wording import counted
+from twinbench.display.wording import format_count
 
 
 class Hopeless(StrEnum):
@@ -71,7 +71,7 @@ def from_outcomes(
         print_json(info.to_json_with_caveat() | {"tasks": counts.to_json()})
         return
     typer.echo(
-        f"imported {info.name}: {counted(info.rows, 'row')}, one a task, sha256 {info.sha256}; left out: "
+        f"imported {info.name}: {format_count(info.rows, 'row')}, one a task, sha256 {info.sha256}; left out: "
         f"{counts.unknown:,} without a known verdict, {counts.without_text:,} without a text"
     )
     typer.echo(printable(info.caveat))

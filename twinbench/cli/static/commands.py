@@ -25,7 +25,7 @@ from twinbench.cli.output import Format, Table, append_text, print_json, print_t
 from twinbench.cli.plugin_options import PluginOptions
 from twinbench.cli.static import crossval, curve, explain, report
 from twinbench.cli.static.evaluating import open_evaluator, print_failures
-from twinbench.display.wording import counted
+from twinbench.display.wording import format_count
 
 app = typer.Typer(cls=Group, no_args_is_help=True)
 
@@ -198,7 +198,7 @@ def predict(
     if json_:
         print_json(summary)
     elif output != "-":
-        predictions = f"{counted(len(found.row_nos), 'prediction')}, {counted(len(found.errors), 'error')}"
+        predictions = f"{format_count(len(found.row_nos), 'prediction')}, {format_count(len(found.errors), 'error')}"
         if found.total_router_usd is not None:
             predictions += f", {found.total_router_usd:.4f} USD for the router's own LLM calls"
         typer.echo(printable(f"{predictions}: {output}"), err=True)

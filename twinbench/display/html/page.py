@@ -15,14 +15,14 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from twinbench.display.wording import counted, printable
+from twinbench.display.wording import format_count, make_printable
 
 HERE = Path(__file__).resolve().parent
 
 MISSING = "–"
 
 
-def rendered(template: Path, content: Mapping[str, Any]) -> str:
+def render_page(template: Path, content: Mapping[str, Any]) -> str:
     """A page.
 
     Args:
@@ -39,12 +39,12 @@ def _environment(folder: Path) -> Environment:
         loader=FileSystemLoader([folder, HERE]),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=_shown,
+        finalize=_finalize,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"number": number, "counted": counted, "interval": interval}
+    environment.filters |= {"number": format_number, "counted": format_count, "interval": format_interval}
     environment.globals |= {
         "style": Markup((HERE / "style.css").read_text("utf-8")),  # noqa: S704 - our own
         "version": version("twinbench"),
@@ -52,7 +52,7 @@ def _environment(folder: Path) -> Environment:
     return environment
 
 
-def number(value: float | None, decimals: int = 0, sign: str = "") -> str:
+def format_number(value: float | None, decimals: int = 0, sign: str = "") -> str:
     """A number with so many decimals; a dash for none. ``sign`` is ``+`` to show it always."""
     if value is None:
         return MISSING
@@ -60,19 +60,22 @@ def number(value: float | None, decimals: int = 0, sign: str = "") -> str:
     return written.replace("-", "−")
 
 
-def interval(ends: tuple[float, float] | None, decimals: int = 1) -> str:
+def format_interval(ends: tuple[float, float] | None, decimals: int = 1) -> str:
     """An interval in brackets; nothing for none."""
-    return "" if ends is None else f"[{number(ends[0], decimals)}, {number(ends[1], decimals)}]"
+    return "" if ends is None else f"[{format_number(ends[0], decimals)}, {format_number(ends[1], decimals)}]"
 
 
-def cut(text: str, most: int) -> tuple[str, int]:
+def shorten_middle(text: str, most: int) -> tuple[str, int]:
     """The beginning and the end of a text, and how many characters between them were left out."""
     left_out = len(text) - most
     if left_out <= 0:
         return text, 0
     end = most // 2
-    return f"{text[: most - end]}\n[… {counted(left_out, 'character')} left out …]\n{text[len(text) - end :]}", left_out
+    return (
+        f"{text[: most - end]}\n[… {format_count(left_out, 'character')} left out …]\n{text[len(text) - end :]}",
+        left_out,
+    )
 
 
-def _shown(value: Any) -> Any:
-    return value if isinstance(value, Markup) else printable(value)
+def _finalize(value: Any) -> Any:
+    return value if isinstance(value, Markup) else make_printable(value)

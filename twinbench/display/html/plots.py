@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from twinbench.display.wording import printable
+from twinbench.display.wording import make_printable
 from twinbench.errors import TwinbenchError
 
 if TYPE_CHECKING:
@@ -51,25 +51,25 @@ class Mark:
     label: str
     """What stands beside it where there is room; ``key`` where there is not."""
     key: str
-    at: Sequence[tuple[float, float]]
+    points: Sequence[tuple[float, float]]
     low_high: tuple[float, float] | None = None
     """The ends of an upright error bar."""
     series: int | None = None
     """Gives colour and shape, from 0; None for what stands for comparison."""
-    hollow: bool = False
-    star: bool = False
-    dashed: bool = False
+    is_hollow: bool = False
+    is_star: bool = False
+    is_dashed: bool = False
     dots: Sequence[tuple[float, float]] = ()
     """Beside a line, points that need not lie on it."""
 
     @property
     def label_at(self) -> tuple[float, float]:
         """Beside what its label stands: of a line, the middle of its points, or of itself."""
-        if len(self.at) == 1:
-            return self.at[0]
+        if len(self.points) == 1:
+            return self.points[0]
         if self.dots:
             return self.dots[len(self.dots) // 2]
-        (x, y), (u, v) = self.at[0], self.at[-1]
+        (x, y), (u, v) = self.points[0], self.points[-1]
         return (x + u) / 2, (y + v) / 2
 
 
@@ -85,9 +85,9 @@ class Plot:
     x: str
     y: str
     marks: Sequence[Mark]
-    percent: bool = False
+    is_percent: bool = False
     """Whether ``y`` goes to 100, from 0 or where points begin."""
-    whole: bool = False
+    is_count: bool = False
     """Whether ``y`` is a count of things."""
 
 
@@ -105,7 +105,7 @@ def require_plots() -> None:
         ) from None
 
 
-def drawn(plot: Plot) -> Markup:
+def draw_plot(plot: Plot) -> Markup:
     """The plot as elements of a page.
 
     Raises:
@@ -165,20 +165,20 @@ def _draw(plot: Plot, figure: Figure, *, wide: bool) -> None:
     for mark in plot.marks:
         _draw_mark(mark, axes)
     axes.margins(x=0.08, y=0.1)
-    if plot.percent:
-        lowest = min(min(y for _, y in (*mark.at, *mark.dots)) for mark in plot.marks)
+    if plot.is_percent:
+        lowest = min(min(y for _, y in (*mark.points, *mark.dots)) for mark in plot.marks)
         lowest = min([lowest, *(mark.low_high[0] for mark in plot.marks if mark.low_high is not None)])
         step = 20 if lowest < 60 else 10 if lowest < 82 else 5
         bottom = min(max(step * int((lowest - 2) // step), 0), 90)
         span = 100 - bottom
         axes.set_ylim(bottom - 0.04 * span, 100 + 0.06 * span)
         axes.set_yticks(range(bottom, 101, step))
-    if plot.whole:
+    if plot.is_count:
         axes.set_ylim(bottom=-0.3)
         axes.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     axes.locator_params(axis="x", nbins=8 if wide else 4)
     left, right = axes.get_xlim()
-    if all(x >= 0 for mark in plot.marks for x, _ in mark.at):
+    if all(x >= 0 for mark in plot.marks for x, _ in mark.points):
         axes.set_xlim(max(left, -0.04 * (right - left)), right)
     figure.draw_without_rendering()
     _write_labels(plot, axes, wide=wide)
@@ -186,22 +186,22 @@ def _draw(plot: Plot, figure: Figure, *, wide: bool) -> None:
 
 def _draw_mark(mark: Mark, axes: Axes) -> None:
     colour = _SOFT if mark.series is None else f"#02030{colour_of(mark.series)}"
-    shape = "*" if mark.star else "o" if mark.series is None else _MARKERS[mark.series % len(_MARKERS)]
-    filled = _SURFACE if mark.hollow else colour
+    shape = "*" if mark.is_star else "o" if mark.series is None else _MARKERS[mark.series % len(_MARKERS)]
+    filled = _SURFACE if mark.is_hollow else colour
     points: dict[str, Any] = {
         "marker": shape,
-        "markersize": 13 if mark.star else 7,
+        "markersize": 13 if mark.is_star else 7,
         "markerfacecolor": filled,
         "markeredgecolor": colour,
         "markeredgewidth": 1.5,
         "color": colour,
     }
-    if len(mark.at) > 1:
-        axes.plot(*zip(*mark.at, strict=True), color=colour, linewidth=2, linestyle="--" if mark.dashed else "-")
+    if len(mark.points) > 1:
+        axes.plot(*zip(*mark.points, strict=True), color=colour, linewidth=2, linestyle="--" if mark.is_dashed else "-")
         if mark.dots:
             axes.plot(*zip(*mark.dots, strict=True), linestyle="none", zorder=3, **points | {"markersize": 5})
         return
-    [(x, y)] = mark.at
+    [(x, y)] = mark.points
     if mark.low_high is not None:
         low, high = mark.low_high
         axes.errorbar(x, y, yerr=[[max(y - low, 0)], [max(high - y, 0)]], capsize=3, linewidth=1.3, ecolor=colour)
@@ -225,17 +225,17 @@ def _write_labels(plot: Plot, axes: Axes, *, wide: bool) -> None:
     for mark in plot.marks:
         x, y = axes.transData.transform(mark.label_at).tolist()
         placed.append((mark, x / scale, y / scale))
-    dots = axes.transData.transform([at for mark in plot.marks for at in (*mark.at, *mark.dots)]).tolist()
+    dots = axes.transData.transform([at for mark in plot.marks for at in (*mark.points, *mark.dots)]).tolist()
     taken: list[_Box] = 2 * [(x / scale - 6, y / scale - 6, x / scale + 6, y / scale + 6) for x, y in dots]
     for mark in plot.marks:
         if mark.low_high is not None:
-            x = mark.at[0][0]
+            x = mark.points[0][0]
             ends = axes.transData.transform([(x, end) for end in mark.low_high]) / scale
             taken.append((ends[0][0] - 1, ends[0][1], ends[0][0] + 1, ends[1][1]))
     inside = (frame.x0 / scale, frame.y0 / scale, frame.x1 / scale, frame.y1 / scale)
     pointer = {"arrowstyle": "-", "color": _SOFT, "linewidth": 0.7, "shrinkA": 1, "shrinkB": 6}
     for mark, x, y in placed:
-        text = printable(mark.key if not wide else f"{mark.key} {shortened(mark.label)}").replace("\n", " ")
+        text = make_printable(mark.key if not wide else f"{mark.key} {shorten_label(mark.label)}").replace("\n", " ")
         width, height = 0.6 * _POINTS * len(text), 1.25 * _POINTS
         costs = []
         for far, malus in _DISTANCES:
@@ -266,7 +266,7 @@ def colour_of(series: int) -> int:
     return series % _SERIES + 1
 
 
-def shortened(label: str) -> str:
+def shorten_label(label: str) -> str:
     """A label as it stands in a plot: of a long path its end."""
     if len(label) > _NAME_CHARACTERS and "/" in label:
         label = f"…/{label.rpartition('/')[2]}"
@@ -296,7 +296,7 @@ def _in_page(text: str, plot: Plot, form: str) -> Markup:
     inner = re.sub(r"<style.*?</style>", "", inner, flags=re.DOTALL)  # it would be of the whole page
     inner = re.sub(r"<[^>]*>", lambda tag: _tag_in_page(tag[0], mine), inner)
     said = Markup('<title id="{0}-title">{1}</title><desc id="{0}-description">{2}</desc>').format(
-        mine, printable(plot.title), printable(plot.description)
+        mine, make_printable(plot.title), make_printable(plot.description)
     )
     start = Markup(
         '<svg class="plot {}" viewBox="{}" role="img" aria-labelledby="{}-title" aria-describedby="{}">'
