@@ -11,7 +11,7 @@ from static_track.banks.bank_info import BankInfo
 from static_track.metrics import SCORES
 from static_track.scoring import RouterLlmCost, Score
 from twinbench.display.frames import Tabular
-from twinbench.display.wording import format_count, make_printable, shorten, format_trajectories
+from twinbench.display.wording import format_count, format_trajectories, make_printable, shorten
 from twinbench.routing.built_in import CONSTANTS
 from twinbench.statistics import Resampling
 from twinbench.statistics.comparing import holm, rank_columns

@@ -107,14 +107,14 @@ class RouterSample:
         """Why the sample is too small for intervals; None if it is not."""
         fewest = self._resampling.fewest_clusters
         if self.groups < fewest:
-            return f"too little: {self._counted(self.groups)}, but an interval at this level needs {fewest}"
+            return f"only {self._counted(self.groups)}, but an interval at this level needs {fewest}"
         rows = self._trajectories.sum_by_group(self._routers[0].values[:, [ROWS]])
         shares = np.array([rows[part].sum() for part in self._clusters.slices]) / rows.sum()
         alike = shares**2 / np.array(self._clusters.sizes)
         if any(self._clusters.is_small) and alike.sum() > 1 / fewest:
             most = int(alike.argmax())
             return (
-                f"too little: workload {self._clusters.strata[most]} has {100 * shares[most]:.0f} % of all rows in "
+                f"workload {self._clusters.strata[most]} has {100 * shares[most]:.0f} % of all rows in "
                 f"only {self._counted(self._clusters.sizes[most])}; the effective number is {1 / alike.sum():.1f}, "
                 f"but an interval at this level needs {fewest}"
             )
@@ -211,7 +211,7 @@ class RouterSample:
         if value is None:
             return Interval(None, "undefined")
         if np.isnan(drawn.resampled).any():
-            return Interval(None, "too little: undefined in some resamples")
+            return Interval(None, "undefined in some resamples")
         if ends[1] - ends[0] <= MIN_RELATIVE_WIDTH:
             return Interval(None, "the same on every trajectory")
         if not rate:
@@ -236,7 +236,7 @@ class RouterSample:
             return Difference(one - other, Interval(None, "they differ on no trajectory"), 1.0, None, None)
         drawn = self._difference_distribution(name, first, second)
         if np.isnan(drawn.resampled).any():
-            reason = "too little: undefined in some resamples"
+            reason = "undefined in some resamples"
             return Difference(one - other, Interval(None, reason), None, None, None)
         swapped = partial(self._swap_p_value, name, first, second)
         reach = 200 * exact_bound(self.groups, self._resampling.level)

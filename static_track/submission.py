@@ -226,7 +226,8 @@ class StaticVerification:
         numbers = range(len(groups)) if split.trajectories is None else split.trajectories
         seen = sorted({groups[number] for number in numbers} & set(trained_on))
         if seen and not part.in_sample:
-            what = f"the router was trained on {format_count(len(seen), 'group')} of what it is scored on, such as {seen[0]}"
+            shared = format_count(len(seen), "group")
+            what = f"the router was trained on {shared} of what it is scored on, such as {seen[0]}"
             self._findings.add("in-sample", subject, Status.failed, f"{what}, and the submission does not say so")
         else:
             told = (

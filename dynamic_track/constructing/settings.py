@@ -15,7 +15,7 @@ from dynamic_track.tasks.sources import REHEARSAL
 from twinbench.calls.attempts import RetryLimits
 from twinbench.containers.container import ContainerLimits
 from twinbench.errors import UsageError
-from twinbench.reading.validation import field_path, describe_validation_error
+from twinbench.reading.validation import describe_validation_error, field_path
 from twinbench.storage.manifest_files import DEFAULT_LIVE
 
 TABLE = "[executor]"

@@ -11,8 +11,8 @@ from twinbench.reading.input_files import (
     MAX_ROW_BYTES,
     InputError,
     open_input,
-    read_up_to,
     read_document,
+    read_up_to,
     standard_input,
 )
 from twinbench.reading.numbered import NumberedRow
@@ -72,7 +72,7 @@ def read_predictions(path: Path) -> dict[str, str]:
     if str(path) == STDIN:
         with open_source(STDIN) as source:
             return _patches(source.rows, source.name, source.unit)
-    require_file(path, SUFFIXES, also="and - for standard input")
+    require_file(path, SUFFIXES, also="or be - for standard input")
     if path.suffix == ".jsonl":
         return _patches(file_rows(path), str(path), "line")
     return _patches(_entries(path), str(path), _ENTRY)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from dynamic_track.tasks.task import EDITS_FILE, Task
 from twinbench.errors import ContentError, Problem
 from twinbench.fingerprint import fingerprint
-from twinbench.reading.validation import field_path, describe_validation_error
+from twinbench.reading.validation import describe_validation_error, field_path
 
 
 class EditKind(StrEnum):

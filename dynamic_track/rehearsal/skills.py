@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from dynamic_track.rehearsal.edits import EditKind, Subject
 from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.fingerprint import fingerprint
-from twinbench.reading.validation import field_path, describe_validation_error
+from twinbench.reading.validation import describe_validation_error, field_path
 from twinbench.routing.tiers import Tier
 
 Probability = Annotated[float, Field(ge=0, le=1)]

@@ -12,7 +12,7 @@ from dynamic_track.running.saved_run import SavedRun
 from dynamic_track.running.trial import TrialOutcome, summarise_trial
 from twinbench.calls.lines import payload
 from twinbench.calls.recording import RecordedAttempt, RecordedCommand, RecordedStep, Recording
-from twinbench.display.html.page import shorten_middle, format_number
+from twinbench.display.html.page import format_number, shorten_middle
 from twinbench.display.wording import display_spec, remove_folders
 from twinbench.errors import JournalError
 from twinbench.routing.usage import Usage

@@ -57,7 +57,8 @@ def find_excess(folder: Path) -> Iterator[str]:
                 size = _unpacked_size(match[1])
                 total += size
                 if size > MOST_PACKED_BYTES or total > MOST_UNPACKED_BYTES:
-                    yield f"journal, line {number}: data that unpacks to more than {format_mib(MOST_PACKED_BYTES)} a line"
+                    limit = format_mib(MOST_PACKED_BYTES)
+                    yield f"journal, line {number}: data that unpacks to more than {limit} a line"
                     return
 
 

@@ -175,7 +175,8 @@ def replay_again(
         else:
             problems.append(told)
     asked = "" if router is None else ", and the router decides alike"
-    told = f"{format_count(len(chosen), 'case')} of {len(ended):,} give the same commands, observations and verdicts{asked}"
+    cases = f"{format_count(len(chosen), 'case')} of {len(ended):,}"
+    told = f"{cases} give the same commands, observations and verdicts{asked}"
     findings.judge("replay", subject, problems, told, value=len(chosen), level=Level.replay)
 
 

@@ -306,7 +306,8 @@ def _contradictions(
     if added := sorted(set(cases) - committed_cases):
         yield f"{format_count(len(added), 'case')} that no commitment names, such as {added[0]}"
     if dropped := sorted(committed_cases - set(cases)):
-        yield f"{format_count(len(dropped), 'case')} that were committed to and are not in the run, such as {dropped[0]}"
+        missing = format_count(len(dropped), "case")
+        yield f"{missing} that were committed to and are not in the run, such as {dropped[0]}"
     for number, sitting in enumerate(sittings, 1):
         if sitting.commitment is None:
             yield f"execution {number} has no commitment"

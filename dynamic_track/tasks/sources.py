@@ -14,7 +14,7 @@ from dynamic_track.tasks.task import ANSWER_FILES, NEWER_FIELDS, Task, TaskSet, 
 from twinbench.containers.building import context_content, context_files
 from twinbench.errors import ContentError, Problem, TwinbenchError, UsageError
 from twinbench.fingerprint import fingerprint
-from twinbench.reading.input_files import MAX_ROW_BYTES, path_exists, open_regular, read_document
+from twinbench.reading.input_files import MAX_ROW_BYTES, open_regular, path_exists, read_document
 from twinbench.reading.rows import MAX_PROBLEMS, SUFFIXES, file_rows, require_file, row_unit
 from twinbench.reading.strict_json import FaultyJsonError, parse_json
 from twinbench.storage.manifest_files import DEFAULT_SPLITS, load_manifest

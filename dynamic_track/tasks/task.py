@@ -16,7 +16,7 @@ from dynamic_track import harness
 from twinbench.display.wording import closest_words
 from twinbench.errors import UsageError
 from twinbench.fingerprint import fingerprint
-from twinbench.reading.validation import json_type_name, format_value
+from twinbench.reading.validation import format_value, json_type_name
 
 
 class GradingSetting(StrEnum):

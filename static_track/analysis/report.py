@@ -15,7 +15,7 @@ from static_track.board import SCORE_NOTE, Board, Entry
 from static_track.evaluator import Evaluator
 from twinbench.display.html.page import MISSING, format_interval, format_number, render_page
 from twinbench.display.html.plots import Mark, Plot, colour_of, draw_plot
-from twinbench.display.wording import format_count, number_duplicates, display_spec, format_trajectories, remove_folders
+from twinbench.display.wording import display_spec, format_count, format_trajectories, number_duplicates, remove_folders
 from twinbench.errors import UsageError
 from twinbench.routing.tiers import Tier
 from twinbench.statistics import Resampling

@@ -14,7 +14,7 @@ from typing import Any
 
 from static_track.banks.bank import Bank
 from static_track.banks.build_output import MANIFEST_FILE, find_build_rows
-from twinbench.display.markup import TextTable, markdown_table, escape_markdown
+from twinbench.display.markup import TextTable, escape_markdown, markdown_table
 from twinbench.display.wording import format_count, format_trajectories
 from twinbench.errors import ContentError, Problem
 from twinbench.fingerprint import sha256_file
@@ -128,7 +128,8 @@ class BankCard:
             "Every label comes from executions: a task is executed with a cheaper tier at one step, and the tier is "
             "enough if the task still passes its own check."
         )
-        yield f"Step rule {search['step_rule']}; at most {format_count(search['cascade'], 'candidate')} of a tier tried."
+        tried = format_count(search["cascade"], "candidate")
+        yield f"Step rule {search['step_rule']}; at most {tried} of a tier tried."
         tiers = (f"{tier}: {', '.join(models)}" for tier, models in told["tiers"].items() if models)
         yield f"Candidates: {'; '.join(tiers)}."
         if missing := told["tiers_not_executed"]:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from twinbench.reading.validation import field_path, find_unstorable, json_type_name, describe_validation_error
+from twinbench.reading.validation import describe_validation_error, field_path, find_unstorable, json_type_name
 from twinbench.routing.tiers import Tier
 from twinbench.text.messages import find_message_problems
 
@@ -68,7 +68,7 @@ class RowModel(BaseModel):
     step_index: Annotated[int, Field(ge=1, le=_LARGEST_STEP)]
     total_steps: Annotated[int, Field(ge=1, le=_LARGEST_STEP)]
     messages: Annotated[list[Any], AfterValidator(_not_empty)]
-    """The prompt's messages; each is checked by ``message_problems``."""
+    """The prompt's messages; each is checked by ``find_message_problems``."""
     functions: Annotated[list[Any], AfterValidator(_all_objects)] | None = None
     group: Annotated[str, AfterValidator(_not_blank)] = ""
     """A name shared by trajectories that are not independent, such as draws of one task or near-duplicates."""

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from static_track.banks.rows import compact_json
 from static_track.construction.plan import BuildPlan
 from twinbench.reading.strict_json import parse_json
-from twinbench.reading.validation import field_path, describe_validation_error
+from twinbench.reading.validation import describe_validation_error, field_path
 from twinbench.routing.usage import Usage
 
 _MOST = 10**12

@@ -22,7 +22,7 @@ from twinbench.display.html.page import shorten_middle
 from twinbench.errors import UsageError
 from twinbench.providers.metering import metered_llm
 from twinbench.reading.strict_json import parse_json
-from twinbench.reading.validation import field_path, describe_validation_error
+from twinbench.reading.validation import describe_validation_error, field_path
 from twinbench.routing.llm import LlmError
 from twinbench.routing.router_llm import DecisionContext
 from twinbench.storage.manifest_files import DEFAULT_LIVE

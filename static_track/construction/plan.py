@@ -18,7 +18,7 @@ from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.fingerprint import fingerprint
 from twinbench.reading.input_files import InputError, read_regular
 from twinbench.reading.strict_json import parse_json
-from twinbench.reading.validation import field_path, describe_validation_error
+from twinbench.reading.validation import describe_validation_error, field_path
 from twinbench.storage.files import atomic_write
 
 PLAN_FILE = "plan.json"

@@ -15,7 +15,7 @@ from static_track.construction.ladder import MOST_CANDIDATES
 from static_track.construction.step_rules import StepRule, parse_step_rule
 from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.reading.input_files import InputError, open_input, read_document
-from twinbench.reading.validation import field_path, describe_validation_error
+from twinbench.reading.validation import describe_validation_error, field_path
 from twinbench.storage.store import check_name
 
 EXAMPLE_FILE = Path(__file__).with_name("example.toml")

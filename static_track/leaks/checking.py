@@ -166,7 +166,8 @@ def check_bank(bank: Bank, *, split: BankPart = WHOLE_BANK, progress: Progress =
     names = [group_of[row_no] for row_no in seen.row_nos]
     if len(set(names)) < 2:
         raise UsageError(
-            f"{format_count(len(names), 'row')} of {bank.info.name!r} in {format_count(len(set(names)), 'group')}: at least two "
+            f"{format_count(len(names), 'row')} of {bank.info.name!r} in "
+            f"{format_count(len(set(names)), 'group')}: at least two "
             "groups are needed to check for leaks"
         )
     examination = Examination(

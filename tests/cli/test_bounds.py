@@ -82,9 +82,9 @@ ROW = json.dumps(a_row()).encode() + b"\n"
 ZEROS = bytes(PART)
 LETTERS = b"a" * PART
 BLANK_LINES = (b" " * 1023 + b"\n") * (PART // 1024)
-TOO_LONG = "is larger than 64 MiB, which is the most that a row may have"
+TOO_LONG = "is larger than 64 MiB, the limit of a row"
 A_BOMB = "unpacks to more than 512 MiB and 200 times what it is packed in"
-NO_DOCUMENT = "is larger than 256 MiB, which is the most that it may have"
+NO_DOCUMENT = "is larger than 256 MiB, the limit"
 
 ROWS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "one line": (lambda folder: sparse(folder / "a.jsonl"), f", line 1: {TOO_LONG}"),
@@ -93,7 +93,7 @@ ROWS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "blank lines, packed": (lambda folder: bomb(folder / "a.jsonl.gz", ROW, BLANK_LINES), A_BOMB),
     "a list of one text": (
         lambda folder: bomb(folder / "a.json", b'["', LETTERS),
-        ", row 1: a row is larger than 64 MiB, which is the most that it may have",
+        ", row 1: a row is larger than 64 MiB, the limit",
     ),
     "a list that never begins": (lambda folder: bomb(folder / "a.json", b"", BLANK_LINES), A_BOMB),
     "zeros in place of a list": (lambda folder: sparse(folder / "a.json"), ": not JSON: Expecting value at column 1"),
@@ -144,9 +144,9 @@ PATCHES: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "a patch": (
         lambda folder: sparse(folder / "a.diff"),
-        ": is larger than 64 MiB, which is the most that it may have",
+        ": is larger than 64 MiB, the limit",
     ),
-    "a device": (lambda _: Path("/dev/zero"), ": is larger than 64 MiB, which is the most that it may have"),
+    "a device": (lambda _: Path("/dev/zero"), ": is larger than 64 MiB, the limit"),
 }
 
 
@@ -267,9 +267,9 @@ def one_text_in_every_message(path: Path) -> None:
 
 
 PARQUET: dict[str, tuple[Callable[[Path], None], str]] = {
-    "one long text": (one_long_text, "takes more than 1,024 MiB of memory to be read"),
+    "one long text": (one_long_text, "needs more than 1,024 MiB of memory"),
     "one text in every row": (one_text_in_every_row, A_BOMB),
-    "one text in every message": (one_text_in_every_message, "takes more than 1,024 MiB of memory to be read"),
+    "one text in every message": (one_text_in_every_message, "needs more than 1,024 MiB of memory"),
 }
 
 
@@ -298,7 +298,7 @@ def test_a_row_just_within_the_bound_is_read(tmp_path: Path, name: str) -> None:
 def test_what_is_packed_as_well_as_banks_are_may_be_of_any_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(input_files, "MOST_UNPACKED_BYTES", 2**20)
+    monkeypatch.setattr(input_files, "MAX_UNPACKED_BYTES", 2**20)
     noise = os.urandom(2**10).hex()
     lines = b"".join(b'{"id": "%d", "x": "%s"}\n' % (number, noise.encode()) for number in range(5000))
     path = tmp_path / "a.jsonl.gz"

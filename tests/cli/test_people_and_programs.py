@@ -14,7 +14,7 @@ import twinbench as tb
 from tests.banks import a_trajectory, import_rows
 from tests.cli.commands import in_a_terminal, twinbench
 from tests.cli.test_hostile_text import HOSTILE
-from twinbench.display.markup import TextTable, latex_table, escape_latex, markdown_table
+from twinbench.display.markup import TextTable, escape_latex, latex_table, markdown_table
 from twinbench.storage.store import Store
 
 CELL = f"{HOSTILE} | a_b ~ ^ \\ {{50 %}} # $x$ & *bold* `code`"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.executing import jobs
-from twinbench.executing.executor import Executor, stop_nothing, collect_results
+from twinbench.executing.executor import Executor, collect_results, stop_nothing
 from twinbench.executing.processes import Processes
 from twinbench.executing.threads import Threads
 
@@ -207,5 +207,5 @@ def test_stop_raises_for_what_it_was_called_for_whoever_calls_it(first: str) -> 
 
 @pytest.mark.parametrize("workers", [0, -1])
 def test_without_workers_there_is_no_executor(made: Made, workers: int) -> None:
-    with pytest.raises(ValueError, match=f"^at least 1 job has to be worked on at once, not {workers}$"):
+    with pytest.raises(ValueError, match=f"^the number of workers must be at least 1, not {workers}$"):
         made(workers)

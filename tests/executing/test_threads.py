@@ -71,7 +71,7 @@ def test_ended_jobs_are_cleared_up_side_by_side() -> None:
 
 def test_a_place_that_takes_no_job_is_refused() -> None:
     """As the last place, it would never be given up, and no job would be worked on."""
-    with pytest.raises(ValueError, match=r"^at least 1 job has to be worked on at once, not 0$"):
+    with pytest.raises(ValueError, match=r"^the number of workers must be at least 1, not 0$"):
         Threads({"one": 2, "other": 0})
-    with pytest.raises(ValueError, match="need a place"):
+    with pytest.raises(ValueError, match="at least one place"):
         Threads({})

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from twinbench.outcomes.keeping import TableInfo
-from twinbench.outcomes.reading import ReadOutcomes, ReadOptions, read_rows
+from twinbench.outcomes.reading import ReadOptions, ReadOutcomes, read_rows
 from twinbench.outcomes.table import Grid
 from twinbench.statistics.clusters import Floats
 

@@ -21,7 +21,7 @@ from tests.reports.pages import check
 from twinbench.errors import UsageError
 from twinbench.outcomes.foreseen import make_forecast
 from twinbench.outcomes.headroom import compute_headroom
-from twinbench.outcomes.policies import cascade_policy, constant_policy, upper_hull, mixed_policy, oracle_policy
+from twinbench.outcomes.policies import cascade_policy, constant_policy, mixed_policy, oracle_policy, upper_hull
 from twinbench.outcomes.wording import headroom_notes
 from twinbench.statistics import Resampling
 from twinbench.storage.store import STORE_VARIABLE, Store
@@ -50,7 +50,7 @@ def test_the_part_of_a_split_has_the_same_figures_and_people_are_told_them() -> 
     for figure in ("75", "76", "77", "31.32", "33.67", "55.93", "84.87"):
         assert figure in ran.text
     assert "another scaffold" in ran.text
-    assert "no router" in ran.text
+    assert "not a router" in ran.text
 
 
 def rows(draw: Any, models: int, tasks: int) -> list[list[tuple[bool | None, float | None]]]:

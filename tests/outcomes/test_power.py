@@ -16,14 +16,14 @@ from tests.cli.commands import twinbench
 from tests.outcomes.tables import INFO, POOL, SHIPPED, World, a_grid, grid_of, outcome, write_csv
 from twinbench.errors import UsageError
 from twinbench.outcomes.noise import agreement_between_tables
-from twinbench.outcomes.pilot import choose_tasks, choose_pilot, rank_agreement
+from twinbench.outcomes.pilot import choose_pilot, choose_tasks, rank_agreement
 from twinbench.outcomes.power import Plan, compute_power
-from twinbench.outcomes.predictability import default_group, measure_predictability, group_texts
+from twinbench.outcomes.predictability import default_group, group_texts, measure_predictability
 from twinbench.outcomes.wording import power_notes
 from twinbench.statistics import Resampling
 from twinbench.statistics.auc import stratified_auc
 from twinbench.statistics.comparing import sign_test
-from twinbench.statistics.planning import detectable_difference, needed_tasks, sign_test_power, sign_test_p_values
+from twinbench.statistics.planning import detectable_difference, needed_tasks, sign_test_p_values, sign_test_power
 from twinbench.storage.store import STORE_VARIABLE, Store
 
 MODELS = ("--models", ",".join(POOL.values()))
@@ -95,7 +95,7 @@ def test_all_models_of_the_table_are_ranked_and_people_are_told() -> None:
     assert low <= 4 < 20 < high, "models of the pool are in one crowd"
     assert [each["group"] for each in ran["models"]] == sorted(each["group"] for each in ran["models"])
     told = twinbench("outcomes", "power", SHIPPED, *MODELS, "--tasks", "100", "--resamples", "200").succeeded().text
-    for said in ("100 tasks find a difference of 10.4 points or more", "another scaffold", "bill of a task"):
+    for said in ("100 tasks detect a difference of 10.4 points or more", "another scaffold", "bill of a task"):
         assert said in told
 
 
@@ -111,7 +111,7 @@ def test_trials_are_compared_by_resampling_and_their_noise_is_told() -> None:
     assert [each.model for each in found.models] == ["good", "bad"]
     assert found.pairs[0].p is not None
     assert found.pairs[0].p < 0.001
-    with pytest.raises(UsageError, match="a comparison needs two models"):
+    with pytest.raises(UsageError, match="a comparison needs at least two models"):
         compute_power(a_grid(rows).select_models(["good"]), INFO, Plan(30, 10), penalty_usd=0.6, resampling=QUICK)
 
 
@@ -160,7 +160,7 @@ def test_a_pilot_is_seeded_nested_and_honest_about_few_models() -> None:
     assert told["pilot"]["models"] == 34, "all models of the table take part"
     assert told["pilot"]["agreement"] > told["pilot"]["random_between"][1]
     for size in (0, 500):
-        with pytest.raises(UsageError, match="a pilot has fewer"):
+        with pytest.raises(UsageError, match="must be less than"):
             choose_pilot(grid, size)
 
 
@@ -189,7 +189,7 @@ def test_a_text_that_tells_the_verdict_is_found_and_one_that_does_not_is_not(tmp
     assert silent.interval[0] < 0.5, "no better than chance"
     with pytest.raises(UsageError, match="at least 50 are needed"):
         measure_predictability(grid, group_texts(dict(list(texts.items())[:10])))
-    with pytest.raises(UsageError, match="all tasks with a text are of one group"):
+    with pytest.raises(UsageError, match="all tasks with a text are in one group"):
         measure_predictability(grid, group_texts(texts, dict.fromkeys(texts, "one")))
     assert default_group("django__django-12345") == "django__django"
     wrong = tmp_path / "tasks.jsonl"
@@ -253,7 +253,7 @@ def test_workloads_in_which_nothing_can_be_compared_are_left_out(
     ("more", "said"),
     [
         (("--models", "nobody,GLM-5"), "no model 'nobody'"),
-        (("--models", "GLM-5,GLM-5"), "stands twice"),
+        (("--models", "GLM-5,GLM-5"), "named twice"),
         (("--power", "1"), "give a chance between 0 and 1"),
         (("--difference", "0"), "points from 0 to 100"),
         (("--against", "nothing"), "no table of outcomes 'nothing'"),

@@ -103,7 +103,7 @@ def test_a_dry_run_says_what_a_table_of_outcomes_knows_of_its_cases(
     known = ("--outcomes", "r", "--tiers", "low=a,high=b")
     told = twinbench(*run, "--dry-run", *known).succeeded().text
     assert "by the outcomes r, which has 21 of 21 cases: always low 2.10, always high 10.50 USD" in told
-    assert "21 cases find" in told
+    assert "21 cases detect" in told
     found = twinbench(*run, "--dry-run", *known, "--trials", "3", "--json").succeeded().json["outcomes"]
     assert found["cost_usd"] == pytest.approx({"low": 6.3, "high": 31.5})
     assert found["best_single"] == "low"

@@ -11,7 +11,7 @@ import pytest
 
 from tests.outcomes.tables import INFO, World
 from twinbench.outcomes.headroom import compute_headroom
-from twinbench.outcomes.pilot import choose_tasks, choose_pilot, rank_agreement
+from twinbench.outcomes.pilot import choose_pilot, choose_tasks, rank_agreement
 from twinbench.statistics import Resampling
 from twinbench.statistics.comparing import mcnemar
 from twinbench.statistics.planning import detectable_difference

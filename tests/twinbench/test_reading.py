@@ -60,5 +60,5 @@ def test_what_is_no_json_says_whether_it_is_cut_short(text: str, cut: bool) -> N
 
 def test_a_file_is_refused_by_its_ending(tmp_path: Path) -> None:
     (tmp_path / "a.txt").touch()
-    with pytest.raises(UsageError, match=r"a.txt: the ending says no format; known are .x, .y, or else$"):
+    with pytest.raises(UsageError, match=r"a.txt: unknown file format; the name must end in one of .x, .y, or else$"):
         require_file(tmp_path / "a.txt", (".x", ".y"), also="or else")

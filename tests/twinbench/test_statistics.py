@@ -138,7 +138,7 @@ def test_in_a_difference_what_is_supposed_of_one_side_is_opposed_to_the_other() 
 def test_strata_of_few_clusters_are_drawn_the_same_whatever_is_drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     clusters, values = in_strata(3, 2, 12), observed(17)
     (alone,) = bootstrap(clusters, [values], ratio, Resampling(300))
-    monkeypatch.setattr("twinbench.statistics.sampling._PRODUCTS_AT_ONCE", 700)
+    monkeypatch.setattr("twinbench.statistics.sampling._MAX_PRODUCT_ELEMENTS", 700)
     _, beside = bootstrap(clusters, [observed(17, seed=9) * 1e9, values], ratio, Resampling(300))
     assert np.array_equal(alone.resampled, beside.resampled)
 
@@ -169,7 +169,7 @@ def test_the_order_of_observations_changes_nothing() -> None:
 def test_another_sample_beside_it_and_what_is_drawn_at_once_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     clusters, values = one_stratum(50), observed(50)
     (alone,) = bootstrap(clusters, [values], ratio, Resampling(300))
-    monkeypatch.setattr("twinbench.statistics.sampling._PRODUCTS_AT_ONCE", 700)
+    monkeypatch.setattr("twinbench.statistics.sampling._MAX_PRODUCT_ELEMENTS", 700)
     _, beside = bootstrap(clusters, [observed(50, seed=9) * 1e9, values], ratio, Resampling(300))
     assert np.array_equal(alone.resampled, beside.resampled)
 
@@ -188,16 +188,16 @@ INTERVAL = """
 import json, sys
 import numpy as np
 from twinbench.statistics import Resampling
-from twinbench.statistics.intervals import bca
+from twinbench.statistics.intervals import bca_intervals
 from twinbench.statistics.clusters import Clusters
 from twinbench.statistics.sampling import bootstrap
 values = np.random.default_rng(5).lognormal(0, 2, (700, 40))
-clusters = Clusters.of([str(number) for number in range(700)])
+clusters = Clusters.from_names([str(number) for number in range(700)])
 def ratio(sums):
     return sums.sum(axis=-2)[..., 1:] / sums.sum(axis=-2)[..., :1]
 
 (drawn,) = bootstrap(clusters, [values], ratio, Resampling())
-json.dump(bca(drawn, 0.95).tolist(), sys.stdout)
+json.dump(bca_intervals(drawn, 0.95).tolist(), sys.stdout)
 """
 
 
@@ -219,7 +219,7 @@ def test_a_single_cluster_is_refused() -> None:
 
 
 def test_nothing_observed_is_refused() -> None:
-    with pytest.raises(ValueError, match="nothing"):
+    with pytest.raises(ValueError, match="no observations"):
         Clusters.from_names([])
 
 

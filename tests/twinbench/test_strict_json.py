@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from twinbench.reading import strict_json
 from twinbench.reading.input_files import InputError
-from twinbench.reading.strict_json import FaultyJsonError, JsonError, NotJsonError, read_list_members, parse_json
+from twinbench.reading.strict_json import FaultyJsonError, JsonError, NotJsonError, parse_json, read_list_members
 from twinbench.reading.validation import MAX_DEPTH, find_unstorable
 
 VALUES = st.recursive(
@@ -105,9 +105,9 @@ def test_what_is_refused_in_a_member_does_not_end_the_list(size: int) -> None:
     data = b'\xef\xbb\xbf[1, {"a": [NaN, 1e999]}, {"b": 1, "b": 2}, -Infinity, 2]'
     assert read(data, size) == [
         1,
-        "a[0]: NaN is no JSON number; a[1]: the number 1e999 is too large",
-        "b: stands twice in one object",
-        "-Infinity is no JSON number",
+        "a[0]: NaN is not a JSON number; a[1]: the number 1e999 is too large",
+        "b: occurs twice in one object",
+        "-Infinity is not a JSON number",
         2,
     ]
 
@@ -126,18 +126,18 @@ def test_a_wrong_member_is_refused_before_the_rest_of_a_large_file_is_read() -> 
 
 
 PLACES: dict[str, tuple[str, list[tuple[tuple[int | str, ...], str]]]] = {
-    "NaN": ('{"messages": [{}, {"extra": {"x": NaN}}]}', [(("messages", 1, "extra", "x"), "NaN is no JSON number")]),
-    "alone": ("-Infinity", [((), "-Infinity is no JSON number")]),
+    "NaN": ('{"messages": [{}, {"extra": {"x": NaN}}]}', [(("messages", 1, "extra", "x"), "NaN is not a JSON number")]),
+    "alone": ("-Infinity", [((), "-Infinity is not a JSON number")]),
     "several": (
         '[1e999, {"a": 1, "a": Infinity}]',
         [
             ((0,), "the number 1e999 is too large"),
-            ((1, "a"), "stands twice in one object"),
-            ((1, "a"), "Infinity is no JSON number"),
+            ((1, "a"), "occurs twice in one object"),
+            ((1, "a"), "Infinity is not a JSON number"),
         ],
     ),
     "an integer": (f"[{'9' * 5000}]", [((0,), "an integer of 5,000 digits")]),
-    "lost behind a key that comes again": ('{"a": NaN, "a": 1}', [(("a",), "stands twice in one object")]),
+    "lost behind a key that comes again": ('{"a": NaN, "a": 1}', [(("a",), "occurs twice in one object")]),
 }
 
 

@@ -131,7 +131,9 @@ def with_file(name: str, **change: Any) -> StaticManifest:
 
 
 def test_a_tokenizer_file_of_another_sha256_is_refused() -> None:
-    with pytest.raises(TwinbenchError, match=f"tokenizer {ANTHROPIC}: .* has sha256 c2417.*, locked is 0000"):
+    with pytest.raises(
+        TwinbenchError, match=f"tokenizer {ANTHROPIC}: .* has SHA-256 c2417.* instead of the locked 0000"
+    ):
         find_tokenizer_set(with_file(ANTHROPIC, sha256="0" * 64))
 
 

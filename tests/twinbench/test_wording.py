@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from twinbench.display.wording import format_count, did_you_mean, format_trajectories
+from twinbench.display.wording import did_you_mean, format_count, format_trajectories
 
 
 @pytest.mark.parametrize(("number", "text"), [(0, "0 rows"), (1, "1 row"), (2, "2 rows"), (1200, "1,200 rows")])

@@ -15,13 +15,13 @@ from twinbench.outcomes.columns import COLUMN_NAMES
 from twinbench.outcomes.foreseen import Forecast, make_forecast
 from twinbench.outcomes.headroom import Headroom
 from twinbench.outcomes.headroom import compute_headroom as _headroom
-from twinbench.outcomes.keeping import Table, TableInfo, Provenance, store_table, open_table, require_free_name
+from twinbench.outcomes.keeping import Provenance, Table, TableInfo, open_table, require_free_name, store_table
 from twinbench.outcomes.noise import agreement_between_tables, agreement_between_trials
 from twinbench.outcomes.pilot import choose_pilot as _pilot
 from twinbench.outcomes.power import Plan, Power
 from twinbench.outcomes.power import compute_power as _power
-from twinbench.outcomes.predictability import Texts, measure_predictability, read_texts, group_texts
-from twinbench.outcomes.reading import ReadOutcomes, ReadOptions, read_path, read_rows
+from twinbench.outcomes.predictability import Texts, group_texts, measure_predictability, read_texts
+from twinbench.outcomes.reading import ReadOptions, ReadOutcomes, read_path, read_rows
 from twinbench.statistics import Resampling
 from twinbench.statistics.comparing import DEFAULT_POWER
 from twinbench.storage.manifest_files import DEFAULT_LIVE, DEFAULT_SPLITS, live_manifest, load_manifest

@@ -11,13 +11,13 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from twinbench.display.progress import Progress, no_progress
-from twinbench.display.wording import format_count, display_spec
+from twinbench.display.wording import display_spec, format_count
 from twinbench.errors import ContentError, Problem, TwinbenchError, UsageError
 from twinbench.plugins.limits import PluginLimits
 from twinbench.plugins.loading import load_router
 from twinbench.plugins.spec import parse_spec
 from twinbench.reading.input_files import open_input, read_document
-from twinbench.reading.validation import field_path, describe_validation_error
+from twinbench.reading.validation import describe_validation_error, field_path
 from twinbench.storage.store import Store
 from twinbench.submissions.archive import ArchiveError, write_archive
 from twinbench.submissions.fields import Document, Line, Prose, Slug, WebAddress

@@ -24,7 +24,7 @@ from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.reading.input_files import InputError, open_regular, read_document
 from twinbench.reading.rows import TRAJECTORY_SUFFIXES
 from twinbench.reading.strict_json import FaultyJsonError, JsonError, NotJsonError, parse_json
-from twinbench.reading.validation import find_unstorable, json_type_name, format_value
+from twinbench.reading.validation import find_unstorable, format_value, json_type_name
 from twinbench.text.messages import find_message_problems
 
 FORMATS = ("mini-swe-agent-1", "mini-swe-agent-1.1")
@@ -171,7 +171,10 @@ def read_trajectories(files: Iterable[Path]) -> Iterator[Trajectory | ContentErr
         try:
             trajectory = read_trajectory(file)
             if (other := first.setdefault(trajectory.instance_id, trajectory.source)) != trajectory.source:
-                what = f"{format_value(trajectory.instance_id)} is also in {other}: only one trajectory per instance is allowed"
+                what = (
+                    f"{format_value(trajectory.instance_id)} is also in {other}: only one trajectory per "
+                    "instance is allowed"
+                )
                 raise _content_error(str(file), "instance_id", what)
         except ContentError as error:
             yield error

@@ -210,10 +210,10 @@ def _report_unexpected(error: Exception) -> int:
 
 
 def _print_error(text: str, error: Exception) -> None:
-    from twinbench.cli.output import printable
+    from twinbench.cli.output import make_printable
 
     if os.environ.get(DEBUG_VARIABLE):
         import traceback
 
         traceback.print_exception(error)
-    typer.echo(f"error: {printable(text)}", err=True)
+    typer.echo(f"error: {make_printable(text)}", err=True)

@@ -9,7 +9,7 @@ import typer
 
 from twinbench.cli.help import Group, Panel
 from twinbench.cli.options import FormatOption, JsonOption, OutputOption, StoreOption
-from twinbench.cli.output import Column, Format, Table, append_text, print_json, print_table, printable, progress
+from twinbench.cli.output import Column, Format, Table, append_text, make_printable, print_json, print_table, progress
 from twinbench.display.wording import format_count
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def add(
         )
         return
     for each in listed:
-        typer.echo(printable(f"{each.division}/{each.name}: {each.action}, {each.folder}"))
+        typer.echo(make_printable(f"{each.division}/{each.name}: {each.action}, {each.folder}"))
 
 
 @app.command()
@@ -100,7 +100,9 @@ def build(
         print_json({"out": out, "entries": site.entries, "tables": site.tables, "pages": pages})
         return
     entries = format_count(site.entries, "entry", "entries")
-    typer.echo(printable(f"{out}: {format_count(pages, 'page')} of {entries} in {format_count(site.tables, 'table')}"))
+    typer.echo(
+        make_printable(f"{out}: {format_count(pages, 'page')} of {entries} in {format_count(site.tables, 'table')}")
+    )
 
 
 @app.command()
@@ -159,7 +161,7 @@ def withdraw(
     if json_:
         print_json({"division": division, "name": name, "folder": str(folder)})
         return
-    typer.echo(printable(f"{division}/{name}: withdrawn, {Path(folder)}"))
+    typer.echo(make_printable(f"{division}/{name}: withdrawn, {Path(folder)}"))
 
 
 def _table(shown: Sequence[CheckResult], found: Sequence[CheckResult]) -> Table:

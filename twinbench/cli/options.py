@@ -263,7 +263,7 @@ class ResamplingOptions:
             UsageError: too few resamples, or an invalid level.
         """
         from twinbench.errors import UsageError
-        from twinbench.statistics import MIN_RESAMPLES, MIN_LEVEL, MAX_RESAMPLES, MAX_LEVEL, Resampling
+        from twinbench.statistics import MAX_LEVEL, MAX_RESAMPLES, MIN_LEVEL, MIN_RESAMPLES, Resampling
 
         if not MIN_LEVEL <= self.level <= MAX_LEVEL:
             what = f"must be between {MIN_LEVEL} and {MAX_LEVEL}, such as 0.95"

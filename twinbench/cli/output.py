@@ -21,7 +21,7 @@ from typing import Any, Literal
 import typer
 
 from twinbench.display.markup import TextTable, latex_table, markdown_table
-from twinbench.display.wording import printable as printable
+from twinbench.display.wording import make_printable as make_printable
 
 _SHOW_PROGRESS_AFTER_S = 1.0
 _FOLDED = 25
@@ -114,7 +114,7 @@ def print_json(content: Any, output: str = "-") -> None:
 def print_table(table: Table, form: Format = Format.table, output: str = "-") -> None:
     """Write a table in one of the formats to a file or standard output."""
     if not form.for_people and table.caveat is not None:
-        typer.echo(f"note: {printable(table.caveat)}", err=True)
+        typer.echo(f"note: {make_printable(table.caveat)}", err=True)
         table = replace(
             table,
             columns=[*table.columns, Column("caveat", "Caveat", for_people=False)],
@@ -155,7 +155,7 @@ def _people_view(table: Table, left_out: Sequence[Column] = ()) -> TextTable:
     columns = [column for column in table.columns if column.for_people and column not in left_out]
     rows = [row for row in table.rows if table.hidden_if is None or not row.get(table.hidden_if)]
     return TextTable(
-        title=printable(table.title),
+        title=make_printable(table.title),
         headers=[column.title for column in columns],
         is_numeric=[
             column.interval_keys is not None or all(isinstance(row.get(column.key), int | float | None) for row in rows)
@@ -163,7 +163,7 @@ def _people_view(table: Table, left_out: Sequence[Column] = ()) -> TextTable:
         ],
         rows=[[_cell(row.get(column.key), column) + _interval_text(row, column) for column in columns] for row in rows],
         is_dimmed=[bool(table.dimmed_if is not None and row.get(table.dimmed_if)) for row in rows],
-        notes=[printable(note) for note in (*table.notes, *([] if table.caveat is None else [table.caveat]))],
+        notes=[make_printable(note) for note in (*table.notes, *([] if table.caveat is None else [table.caveat]))],
     )
 
 
@@ -235,7 +235,7 @@ def _cell(value: Any, column: Column) -> str:
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
-    return printable(value)
+    return make_printable(value)
 
 
 def _interval_text(row: dict[str, Any], column: Column) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from twinbench.cli.help import Panel
-from twinbench.cli.output import print_json, printable, write_text
+from twinbench.cli.output import make_printable, print_json, write_text
 from twinbench.display.wording import display_path, display_spec
 
 PageOption = Annotated[
@@ -67,4 +67,4 @@ def write_page(page: str, output: str, *, json_: bool) -> None:
     if json_:
         print_json({"file": output, "bytes": size})
     elif output != "-":
-        typer.echo(f"{printable(output)}: {size:,} bytes, opens offline")
+        typer.echo(f"{make_printable(output)}: {size:,} bytes, opens offline")

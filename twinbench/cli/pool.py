@@ -11,7 +11,7 @@ import typer
 
 from twinbench.cli.help import Group, Panel
 from twinbench.cli.options import FormatOption, JsonOption, OutputOption, PoolArgument, PoolsArgument
-from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
+from twinbench.cli.output import Column, Format, Table, make_printable, print_json, print_table, progress
 from twinbench.display.wording import format_count
 
 if TYPE_CHECKING:
@@ -152,13 +152,13 @@ def check(
         print_json({"pools": problems_} | ({"live": shown} if live else {}))
     else:
         for pool, problems in found.items():
-            typer.echo(printable(f"{pool}: {'ok' if not problems else format_count(len(problems), 'problem')}"))
+            typer.echo(make_printable(f"{pool}: {'ok' if not problems else format_count(len(problems), 'problem')}"))
             for problem in problems:
-                typer.echo(printable(f"  {problem}"), err=True)
+                typer.echo(make_printable(f"  {problem}"), err=True)
         for pool, answers in asked.items():
             print_table(answers.table(pool))
             for line in answers.problems():
-                typer.echo(printable(f"  {line}"), err=True)
+                typer.echo(make_printable(f"  {line}"), err=True)
     if any(found.values()) or any(answers.problems() for answers in asked.values()):
         raise typer.Exit(1)
 

@@ -22,7 +22,7 @@ from twinbench.cli.options import (
     StoreOption,
     TokenizersOption,
 )
-from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
+from twinbench.cli.output import Column, Format, Table, make_printable, print_json, print_table, progress
 from twinbench.cli.plugin_options import FitOptions, PluginOptions
 from twinbench.display.wording import format_count, format_trajectories
 
@@ -142,7 +142,7 @@ def check(
         )
         print_table(Table(title, columns, found, notes, caveat=report.bank.caveat), form, output)
     if report.failed:
-        typer.echo(f"error: failed checks: {printable(', '.join(report.failed))}", err=True)
+        typer.echo(f"error: failed checks: {make_printable(', '.join(report.failed))}", err=True)
         raise typer.Exit(1)
 
 
@@ -199,10 +199,10 @@ def train(
         return
     rows, of = format_count(data.rows, "row"), format_trajectories(data.trajectories, data.groups)
     part = data.bank if data.part is None else f"{data.bank}, part {data.part}"
-    typer.echo(printable(f"trained on {rows} of {of} of {part} (seed {seed}): {out}"))
+    typer.echo(make_printable(f"trained on {rows} of {of} of {part} (seed {seed}): {out}"))
     if caveat is not None:
-        typer.echo(printable(f"note: {caveat}"), err=True)
-    typer.echo(printable(f"next: twinbench static score {out} --bank {data.bank} --split PART"))
+        typer.echo(make_printable(f"note: {caveat}"), err=True)
+    typer.echo(make_printable(f"next: twinbench static score {out} --bank {data.bank} --split PART"))
 
 
 app.command()(tuning.tune)

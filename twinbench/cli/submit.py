@@ -20,7 +20,7 @@ from twinbench.cli.options import (
     OutputOption,
     StoreOption,
 )
-from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress, write_text
+from twinbench.cli.output import Column, Format, Table, make_printable, print_json, print_table, progress, write_text
 from twinbench.cli.plugin_options import IsolationLevel, PluginOptions
 from twinbench.display.wording import format_count
 
@@ -336,7 +336,7 @@ def verify(
             file,
             request,
             plugins=lambda: plugins.with_isolation(IsolationLevel.strict).limits(processes=True),
-            tell=lambda text: typer.echo(printable(text), err=True),
+            tell=lambda text: typer.echo(make_printable(text), err=True),
             progress=shown,
         )
     if json_:

@@ -1,4 +1,4 @@
-"""Tables as Markdown and as LaTeX, for papers and web pages; whatever text stands in them shows and does nothing."""
+"""Format tables as Markdown and LaTeX for web pages and papers; text in cells is escaped."""
 
 from __future__ import annotations
 
@@ -26,32 +26,32 @@ _LATEX = {
 
 @dataclass(frozen=True)
 class TextTable:
-    """A table as people see it, in whatever markup: every cell a text."""
+    """A table whose cells are formatted as text, independent of the markup."""
 
     title: str
     headers: Sequence[str]
     is_numeric: Sequence[bool]
-    """For each column, whether it is of numbers, which stand at the right."""
+    """For each column, whether it is numeric and therefore right-aligned."""
     rows: Sequence[Sequence[str]]
     is_dimmed: Sequence[bool]
-    """For each row, whether it is drawn back."""
+    """For each row, whether it is shown dimmed in a terminal."""
     notes: Sequence[str]
 
 
 def escape_markdown(text: str) -> str:
-    """Text as Markdown that shows it and does nothing else, on one line."""
+    """Escape a text for Markdown, on one line."""
     plain = html.escape(make_printable(text).replace("\n", " ").replace("\t", " "), quote=False)
     return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", plain)
 
 
 def escape_latex(text: str) -> str:
-    """Text as LaTeX that shows it and does nothing else, on one line."""
+    """Escape a text for LaTeX, on one line."""
     plain = make_printable(text).replace("\n", " ").replace("\t", " ")
     return "".join(_LATEX.get(char, char) for char in plain)
 
 
 def markdown_table(table: TextTable) -> str:
-    """A table as GitHub's Markdown, its title above and its notes below."""
+    """Format a table as GitHub-flavoured Markdown, with its title above and its notes below."""
     lines = [f"**{escape_markdown(table.title)}**", ""] if table.title else []
     lines.append(f"| {' | '.join(map(escape_markdown, table.headers))} |")
     lines.append(f"|{'|'.join(' ---: ' if numbers else ' --- ' for numbers in table.is_numeric)}|")
@@ -62,7 +62,7 @@ def markdown_table(table: TextTable) -> str:
 
 
 def latex_table(table: TextTable) -> str:
-    """A table as LaTeX: a float with its title as the caption and its notes below, in the rules of booktabs."""
+    """Format a table as a LaTeX float with booktabs rules, its title as the caption and its notes below."""
     aligned = "".join("r" if numbers else "l" for numbers in table.is_numeric)
     lines = [
         r"% needs \usepackage{booktabs} and \usepackage[T1]{fontenc}",
@@ -83,6 +83,6 @@ def latex_table(table: TextTable) -> str:
 
 
 def _latex_row(cells: Sequence[str]) -> str:
-    """A row; one that begins with a bracket would else be read as an argument of the row before."""
+    r"""Format a row; an initial ``[`` or ``*`` is guarded, since LaTeX would read it as part of ``\\``."""
     row = " & ".join(map(escape_latex, cells))
     return ("{}" if row.startswith(("[", "*")) else "") + row + r" \\"

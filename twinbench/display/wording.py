@@ -1,4 +1,4 @@
-"""Numbers of things as people write them, text that others wrote as it may be shown, names that were misspelt."""
+"""Format counts, make untrusted text safe to print, suggest corrections of names, and hide local folders in paths."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from collections.abc import Iterable
 from pathlib import Path
 
 PREDICTIONS = "predictions:"
-"""What stands before the path of a file of predictions, where it stands for a router."""
+"""Prefix of the path of a predictions file that is named in place of a router."""
 
 _FOLDERS = re.compile(r"""(?<=['"])/[^'"\n]*/|(?<![\w/.~…-])/(?:[^\s/'",;:?=&()<>|]+/)+""")
-"""The folders of an absolute path: in quotes up to its last part, elsewhere where it does not go on from something, as
-that of an address does."""
+"""Matches the folders of an absolute path: in quotes up to the last part; outside quotes only if the path does not
+continue something else, as the path of a URL does."""
 
 
 def format_count(number: int, noun: str, plural: str | None = None) -> str:
-    """``number`` of a thing: "1 row", "1,200 rows".
+    """Format a number with its noun: "1 row", "1,200 rows".
 
     Args:
         number: how many.
-        noun: for one.
-        plural: for any other number; default: the noun with an s.
+        noun: the singular.
+        plural: the plural; default: the noun with an s.
     """
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def format_trajectories(number: int, groups: int | None = None) -> str:
-    """``number`` of trajectories, and their groups where these are fewer: "105 trajectories of 21 groups".
+    """Format a number of trajectories, with the number of groups if it differs: "105 trajectories of 21 groups".
 
     Args:
-        number: how many.
-        groups: how many of them are independent of each other; None: nobody asked.
+        number: how many trajectories.
+        groups: how many groups of dependent trajectories they form; None to leave the groups out.
     """
     of = "" if groups in (None, number) else f" of {format_count(groups or 0, 'group')}"
     return format_count(number, "trajectory", "trajectories") + of
 
 
 def number_duplicates(names: Iterable[str]) -> list[str]:
-    """Names, of those that are alike each but the first with its number: ``…/router.py:Mine#2``."""
+    """Make names unique by adding a number to every repetition, such as ``…/router.py:Mine#2``."""
     times = Counter[str]()
     found = []
     for name in names:
@@ -49,32 +49,32 @@ def number_duplicates(names: Iterable[str]) -> list[str]:
 
 
 def shorten(text: str, max_characters: int) -> str:
-    """The first ``most`` characters of a text, and … where there are more."""
+    """Cut a text to ``max_characters`` and add "…" if it is longer."""
     return text if len(text) <= max_characters else f"{text[:max_characters]}…"
 
 
 def closest_words(word: str, known: Iterable[str], max_words: int = 3) -> list[str]:
-    """Those of ``known`` that are spelt most like a word, the nearest first; case does not count."""
+    """Return the known words whose spelling is closest to ``word``, the closest first; case is ignored."""
     by_lower = {each.lower(): each for each in known}
     return [by_lower[each] for each in difflib.get_close_matches(word.lower(), by_lower, n=max_words)]
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The question that an error about an unknown name asks, as its end: "; did you mean 'sticky'?".
+    """Return the end of an error about an unknown name: "; did you mean 'sticky'?".
 
     Args:
-        word: what somebody wrote.
-        known: the names that there are.
+        word: the unknown name.
+        known: the valid names.
 
     Returns:
-        Empty where none of them is near.
+        An empty string if no valid name is similar.
     """
     near = closest_words(word, known)
     return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
 def make_printable(value: object) -> str:
-    """``value`` as text in which control characters are visible instead of acting."""
+    r"""Return ``value`` as text in which control characters are escaped; only "\n" and "\t" stay."""
     text = "" if value is None else str(value)
     if text.isprintable():
         return text
@@ -82,9 +82,9 @@ def make_printable(value: object) -> str:
 
 
 def display_path(path: str) -> str:
-    """A path that tells nothing of the machine: as seen from the working directory, of one elsewhere its last part.
+    """Return a path without this machine's folders: relative to the working directory, or ``…/`` and the last part.
 
-    That part stands behind an ellipsis (``…/mine.jsonl``). A relative path stays as it is.
+    A relative path is returned unchanged.
     """
     if not path.startswith("/"):
         return path
@@ -93,10 +93,7 @@ def display_path(path: str) -> str:
 
 
 def display_spec(spec: str) -> str:
-    """A router's spec that tells nothing of the machine: its file and its arguments as of ``shown_path``.
-
-    The same goes for the name of a file of predictions.
-    """
+    """Return a router's spec, or the name of a predictions file, with every path in it as ``display_path`` shows it."""
     if spec.startswith(PREDICTIONS):
         return PREDICTIONS + display_path(spec.removeprefix(PREDICTIONS))
     target, mark, arguments = spec.partition("?")
@@ -104,5 +101,5 @@ def display_spec(spec: str) -> str:
 
 
 def remove_folders(text: str) -> str:
-    """Text without the folders of absolute paths in it, which are of the machine that it was written on."""
+    """Remove the folders of absolute paths from a text, such as an error message, since they reveal the machine."""
     return _FOLDERS.sub("…/", text.replace(f"{Path.cwd()}/", ""))

@@ -1,4 +1,4 @@
-"""Jobs in threads of this process, at places that may be lost."""
+"""Run jobs in threads of this process, at places (machines with a Docker engine) that may become unreachable."""
 
 from __future__ import annotations
 
@@ -21,23 +21,21 @@ def _clear_nothing(_job: object, _result: object) -> None:
 
 
 def require_workers(workers: int) -> None:
-    """Refuse a number of workers by whom no job would ever be worked on.
-
-    Args:
-        workers: how many jobs are to be worked on at once.
+    """Check that a number of workers is at least 1.
 
     Raises:
         ValueError: it is less than 1.
     """
     if workers < 1:
-        raise ValueError(f"at least 1 job has to be worked on at once, not {workers}")
+        raise ValueError(f"the number of workers must be at least 1, not {workers}")
 
 
 class Threads(Generic[Job, Place, Result]):
-    """An executor of threads: at each place so many, each of which takes the next job when it is done with one.
+    """An executor that runs jobs in threads, a given number of them per place.
 
-    A place that is lost takes no job any more, and its jobs go on at the others. The last one is never given up: what
-    its jobs come to is their result, as its loss is for a person to mend.
+    Each thread takes the next job when it has finished one. If a place is lost, it gets no further jobs, and its
+    running jobs are run again at other places. The last place is never given up: its results count, since only a
+    person can repair it.
     """
 
     def __init__(
@@ -48,20 +46,19 @@ class Threads(Generic[Job, Place, Result]):
         clear_up: Callable[[Job, Result], None] = _clear_nothing,
         interrupt: Callable[[], None] = stop_nothing,
     ) -> None:
-        """Take places.
+        """Make an executor.
 
         Args:
-            places: with how many jobs each takes at once; 1 at least.
-            is_lost: whether a result is what it is because its place is lost, so that the job may go on elsewhere.
-            clear_up: called by the worker after ``ended``, without the lock that ``ended`` holds, so several may run at
-                once.
-            interrupt: called where waiting is interrupted, before ``stop``: ends what jobs themselves wait for.
+            places: the places, with the number of jobs that run at the same time at each; at least 1.
+            is_lost: returns whether a job's result shows that its place was lost, so that the job should run elsewhere.
+            clear_up: called by the worker after ``on_end``, without a lock, so several calls may run at once.
+            interrupt: called before ``stop`` if waiting is interrupted; ends what the jobs themselves wait for.
 
         Raises:
-            ValueError: there is no place, or one that takes no job.
+            ValueError: there is no place, or a place has fewer than one worker.
         """
         if not places:
-            raise ValueError("jobs need a place where they are worked on, and none is given")
+            raise ValueError("at least one place to run jobs at is needed")
         for workers in places.values():
             require_workers(workers)
         self._places = dict(places)
@@ -71,7 +68,7 @@ class Threads(Generic[Job, Place, Result]):
 
     @property
     def workers(self) -> int:
-        """How many jobs are worked on at once."""
+        """The largest number of jobs that run at the same time."""
         return sum(self._places.values())
 
     def run(
@@ -81,7 +78,7 @@ class Threads(Generic[Job, Place, Result]):
         on_end: Callable[[Job, Result], None],
         stop: Callable[[], None],
     ) -> None:
-        """Bring each job to its end."""
+        """Run all jobs to their end."""
         if not jobs:
             return
         crew = _ThreadRun(self._places, jobs, stop)
@@ -114,22 +111,22 @@ class Threads(Generic[Job, Place, Result]):
                         crew.wait()  # leaving the block does not wait for a thread whose start was interrupted
                 if crew.stop_error is None:
                     raise
-        if crew.stop_error is not None:  # raised in a worker: it called stop before the interrupt did
+        if crew.stop_error is not None:  # a worker had called stop before the interrupt
             raise crew.stop_error
         if crew.first_error is not None:
             raise crew.first_error
 
 
 class _ThreadRun(Generic[Job, Place]):
-    """The threads of one call of ``Threads.run``, and the jobs that are left for them."""
+    """The state of one call of ``Threads.run``: the jobs that are left, and what the threads share."""
 
     def __init__(self, places: Mapping[Place, int], jobs: Sequence[Job], stop: Callable[[], None]) -> None:
         self.first_error: BaseException | None = None
-        """What the first job that raised something raised, if that was before the run was interrupted."""
+        """The first exception of a job, unless the run was interrupted before."""
         self.stop_error: BaseException | None = None
-        """What ``stop`` raised."""
+        """The exception of ``stop``."""
         self.end_lock = threading.Lock()
-        """Held by the one thread that tells of a job's end."""
+        """Held while ``on_end`` is called."""
         self._places = frozenset(places)
         self._stop = stop
         self._stop_once = threading.Lock()
@@ -139,17 +136,17 @@ class _ThreadRun(Generic[Job, Place]):
         self._changed = threading.Condition()
 
     def work_on_jobs(self, place: Place, work_on: Callable[[Job, Place], bool]) -> None:
-        """Work on jobs until none is left that could come back, or the place is lost.
+        """Run jobs at a place until no job is left or the place is lost.
 
         Args:
-            place: where.
-            work_on: works on a job, and says whether it ended there; otherwise another place has to take it.
+            place: the place.
+            work_on: runs a job and returns whether it ended; False means that another place has to run it.
         """
         for job in self._take_jobs(place):
             has_ended = True
             try:
                 has_ended = work_on(job, place)
-            except BaseException as error:  # noqa: BLE001 - raised where all are awaited
+            except BaseException as error:  # noqa: BLE001 - raised again by ``Threads.run``
                 self._record_error(error)
             with self._changed:
                 self._running -= 1
@@ -158,7 +155,7 @@ class _ThreadRun(Generic[Job, Place]):
                 self._changed.notify_all()
 
     def give_up_place(self, place: Place) -> bool:
-        """Give a place up; False where it is the last one, which stays."""
+        """Give up a lost place; return False if it is the last one, which is kept."""
         with self._changed:
             if self._lost_places | {place} == self._places:
                 return False
@@ -166,14 +163,14 @@ class _ThreadRun(Generic[Job, Place]):
         return True
 
     def cancel_waiting_jobs(self) -> None:
-        """Have no job begun any more."""
+        """Prevent any further job from being begun."""
         with self._changed:
             self._lost_places |= self._places
             self._changed.notify_all()
 
     def stop(self) -> None:
-        """Ask all jobs to stop, unless they were asked before."""
-        if self._stop_once.acquire(blocking=False):  # never given back
+        """Call ``stop``, unless it was called before."""
+        if self._stop_once.acquire(blocking=False):  # never released, so only the first call gets it
             try:
                 self._stop()
             except BaseException as error:
@@ -181,15 +178,15 @@ class _ThreadRun(Generic[Job, Place]):
                 raise
 
     def wait(self) -> None:
-        """Wait until no job is worked on."""
+        """Wait until no job is running."""
         with self._changed:
             while self._running:
                 self._changed.wait()
 
     def _record_error(self, error: BaseException) -> None:
-        """Keep what a job raised and ask the others to stop, if it is the first to raise; raises nothing itself.
+        """Record the first exception of a job and ask the other jobs to stop; never raises.
 
-        An interrupt ends jobs, which then raise: that is not what the run failed of.
+        Exceptions after an interrupt are ignored, since the interrupt itself makes jobs raise.
         """
         with self._changed:
             if (
@@ -197,14 +194,14 @@ class _ThreadRun(Generic[Job, Place]):
             ):  # ``leave`` keeps one place: all left are dismissed
                 return
             self.first_error = error
-        with suppress(BaseException):  # kept as ``stop_error``, and raised where all jobs are awaited
+        with suppress(BaseException):  # kept as ``stop_error`` and raised by ``Threads.run``
             self.stop()
 
     def _take_jobs(self, place: Place) -> Iterator[Job]:
         while True:
             with self._changed:
                 while not self._waiting and self._running and place not in self._lost_places:
-                    self._changed.wait()  # a job that runs elsewhere may come back
+                    self._changed.wait()  # a job that runs at another place may come back if that place is lost
                 if place in self._lost_places or not self._waiting:
                     return
                 self._running += 1

@@ -38,9 +38,8 @@ def table_plot(table: BoardTable) -> dict[str, Any] | None:
         if cost is None or quality is None:
             continue
         legend.append((key, row.title, None if reference else colour_of(place)))
-        told.append(
-            f"{row.title}: {format_number(cost, 4)} USD, {format_number(quality, 1)} % {format_interval(row.intervals.get(y))}".rstrip()
-        )
+        interval = format_interval(row.intervals.get(y))
+        told.append(f"{row.title}: {format_number(cost, 4)} USD, {format_number(quality, 1)} % {interval}".rstrip())
         marks.append(
             Mark(
                 row.title,

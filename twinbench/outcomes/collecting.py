@@ -1,4 +1,4 @@
-"""Outcomes collected row by row, checked, and put in canonical order."""
+"""Collect outcomes from rows, validate them, and sort them into the canonical order."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ def read_name(value: Any) -> str:
 
 @dataclass
 class _NameTable:
-    """Names, and the number of each in the order in which they were met."""
+    """Numbers names in the order of their first occurrence."""
 
     numbers: dict[str, int] = field(default_factory=dict)
 
     def number_of(self, name: Any) -> int:
-        """Of a name.
+        """Return the number of a name; integers are accepted as names, since files may write them without quotes.
 
         Raises:
-            ValueError: it is none.
+            ValueError: it is not a valid name.
         """
         try:
             return self.numbers[name]
@@ -54,7 +54,7 @@ class _NameTable:
         return self.numbers.setdefault(text, len(self.numbers))
 
     def sorted_names(self) -> tuple[list[str], Ints]:
-        """The names, sorted, and the place of each number among them."""
+        """Return the sorted names, and for each number the index of its name among them."""
         names = list(self.numbers)
         order = sorted(range(len(names)), key=names.__getitem__)
         places = np.empty(len(names), np.intp)
@@ -63,13 +63,13 @@ class _NameTable:
 
 
 _BATCH_ROWS = 8192
-"""Rows that are taken together, column by column, which takes a third of the time that single rows do."""
+"""Number of rows that are converted at once, column by column, which is three times as fast as row by row."""
 
 _ReadValue = Callable[[Any], Any]
 
 
 class _Source:
-    """Rows of one source on their way into the arrays."""
+    """Collects the rows of one source and converts them into arrays."""
 
     def __init__(
         self, into: OutcomeCollector, name: str, unit: str, columns: Mapping[str, str], constants: Mapping[str, str]
@@ -91,7 +91,7 @@ class _Source:
             self._into.problems.append(Problem(self.name, number, None, "a row must be a JSON object", self.unit))
 
     def flush(self) -> None:
-        """Take the rows that wait."""
+        """Convert the buffered rows."""
         rows, self._rows = self._rows, []
         codes = np.empty((len(rows), 7), np.int64)
         for column, key in enumerate(("workload", "model", "task", "trial")):
@@ -133,20 +133,21 @@ class _Source:
 
 @dataclass
 class OutcomeCollector:
-    """Outcomes so far, and what is wrong with others."""
+    """Outcomes collected so far, and the problems of invalid rows."""
 
     problems: list[Problem] = field(default_factory=list)
     names: dict[str, _NameTable] = field(
         default_factory=lambda: {key: _NameTable() for key in ("workload", "model", "task", "trial")}
     )
     parts: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = field(default_factory=list)
-    """Of each outcome: workload, model, task, trial (-1 where the file names none), verdict, source and row; and cost
-    in USD and steps."""
+    """Pairs of arrays with one row per outcome. Columns of the first: numbers of workload, model, task and trial (-1 if
+    the file has no trials), verdict, number of the source, number of the row. Columns of the second: cost in USD,
+    steps."""
     sources: list[_Source] = field(default_factory=list)
 
     @property
     def has_too_many_problems(self) -> bool:
-        """Whether so much is wrong that nobody need read on."""
+        """Whether there are so many problems that reading should stop."""
         return len(self.problems) > MAX_PROBLEMS
 
     def __len__(self) -> int:
@@ -156,29 +157,29 @@ class OutcomeCollector:
     def add_source(
         self, name: str, unit: str, columns: Mapping[str, str], constants: Mapping[str, str]
     ) -> Iterator[Callable[[int, Any], None]]:
-        """Takes the rows of one source; all of them are taken when the block ends.
+        """Collect the rows of one source; all of them are converted when the block ends.
 
         Args:
-            name: as problems call it.
-            unit: what the numbers of its rows count.
-            columns: by field, the key of a row.
-            said: by field, what all rows have, where they have no key for it.
+            name: the source's name in problems.
+            unit: what the row numbers count: ``line``, ``row`` or ``task``.
+            columns: by field, the key in a row that has its value.
+            constants: by field, the value for all rows if the rows have no key for the field.
 
         Yields:
-            What is called with the number of each row and the row.
+            A function that is called with the number of each row and the row.
         """
         source = _Source(self, name, unit, columns, {"workload": DEFAULT_WORKLOAD, **constants})
         yield source.add
         source.flush()
 
     def to_outcomes(self) -> Outcomes | None:
-        """All of them in canonical order; None where two are of the same trial, which is then among ``problems``."""
+        """Return all outcomes in canonical order; None if two of them are for the same trial, which adds problems."""
         codes = np.concatenate([part for part, _ in self.parts])
         values = np.concatenate([part for _, part in self.parts])
         lists = []
         places = []
         for column, names in enumerate(self.names[key] for key in ("workload", "model", "task")):
-            # The name of a workload that no row has in the end is no workload.
+            # Names that occur in no valid row, such as the default workload, are left out.
             used = np.unique(codes[:, column])
             ordered, place = names.sorted_names()
             ranks = np.full(len(ordered), -1, np.intp)
@@ -213,7 +214,7 @@ class OutcomeCollector:
         )
 
     def _trial_numbers(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Trials as the file names them: whole numbers as they are, others in the order of their names."""
+        """Return trial numbers: the file's own if its trials are integers, else by the order of the trials' names."""
         names, places = self.names["trial"].sorted_names()
         if not names:
             return np.zeros(len(codes), np.int64)
@@ -230,7 +231,7 @@ class OutcomeCollector:
             source, first = self.sources[int(later[5])], self.sources[int(earlier[5])]
             at = f"{first.unit} {int(earlier[6])}" + ("" if first is source else f" of {first.name}")
             what = (
-                f"{models[int(later[1])]} on {tasks[int(later[2])]} stands at {at} already: "
-                "where a model tried a task several times, a column has to say which trial it is (--column trial=NAME)"
+                f"{models[int(later[1])]} on {tasks[int(later[2])]} is already at {at}: "
+                "if a model tried a task several times, a column must contain the trial (--column trial=NAME)"
             )
             self.problems.append(Problem(source.name, int(later[6]), None, what, source.unit))

@@ -1,6 +1,6 @@
-"""Which column of a file says what of an outcome, and what its values mean.
+"""Find the columns of a file of outcomes, and parse their values.
 
-Unknown is unknown: an empty verdict is no failure, and a cost that is empty or zero is no price.
+Missing values stay unknown: an empty verdict does not count as a failure, and an empty or zero cost is not a price.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ COLUMN_NAMES = {
     "trial": ("trial", "seed", "run", "attempt"),
     "steps": ("steps", "api_calls", "num_steps", "n_steps", "calls"),
 }
-"""By what a column says, the names by which it is found, the best first; capitals do not matter."""
+"""For each field, the column names by which it is found, the preferred one first; case is ignored."""
 
 _UNAMBIGUOUS_NAMES = {
     "model": 1,
@@ -32,12 +32,12 @@ _UNAMBIGUOUS_NAMES = {
     "trial": 1,
     "steps": 1,
 }
-"""How many of these names are taken without a word; of any other it is said what it is taken for."""
+"""For each field, how many of the first names are unambiguous; the use of another name is reported in a note."""
 
 REQUIRED_FIELDS = ("model", "task", "resolved")
 
 UNKNOWN_VERDICT = -1
-"""A verdict that is not known."""
+"""The code of an unknown verdict."""
 
 MAX_COST_USD = 1e6
 MAX_STEPS = 10**9
@@ -51,20 +51,20 @@ VERDICTS: dict[Any, int] = {
     **dict.fromkeys(("0", "0.0", "false", "no", "unresolved"), 0),
     **dict.fromkeys(("null", "none", "nan"), UNKNOWN_VERDICT),
 }
-"""What a value says of a verdict; texts in small letters."""
+"""The verdict that each accepted value stands for; strings in lower case."""
 
 
 def parse_columns(given: Sequence[str]) -> dict[str, str]:
-    """Columns that a person named as ``FIELD=NAME``.
+    """Parse the values of ``--column``, each of the form ``FIELD=NAME``.
 
     Raises:
-        UsageError: no such field, or one stands twice.
+        UsageError: a value has another form, or a field is unknown or named twice.
     """
     found: dict[str, str] = {}
     for each in given:
         field, equals, name = each.partition("=")
         if not equals or field not in COLUMN_NAMES or not name:
-            raise UsageError(f"--column {each!r}: FIELD=NAME, where FIELD is one of {', '.join(COLUMN_NAMES)}")
+            raise UsageError(f"--column {each!r}: must be FIELD=NAME, where FIELD is one of {', '.join(COLUMN_NAMES)}")
         if field in found:
             raise UsageError(f"--column names {field} twice: {found[field]} and {name}")
         found[field] = name
@@ -74,15 +74,18 @@ def parse_columns(given: Sequence[str]) -> dict[str, str]:
 def find_columns(
     names: Sequence[str], named: Mapping[str, str], constant_fields: Sequence[str]
 ) -> tuple[dict[str, str], list[str]]:
-    """The column of each field that there is, and what a person has to be told of guesses.
+    """Find the column of each field.
 
     Args:
         names: the columns of a file.
-        given: by field, columns that a person named.
-        said: fields that need no column, since a person said what they are for the whole file.
+        named: by field, the columns that the user named.
+        constant_fields: fields that need no column, since the user gave one value for the whole file.
+
+    Returns:
+        The column of each field that was found, and notes for the user on columns that were guessed.
 
     Raises:
-        UsageError: a named column is not there, or a needed one is not found.
+        UsageError: a named column does not exist, or a required field has no column.
     """
     found: dict[str, str] = {}
     notes = []
@@ -91,7 +94,7 @@ def find_columns(
         if field in named:
             if named[field] not in names:
                 raise UsageError(
-                    f"--column {field}={named[field]}: there is no such column; there are {_format_names(names)}"
+                    f"--column {field}={named[field]}: there is no such column (columns: {_format_names(names)})"
                 )
             found[field] = named[field]
         elif field not in constant_fields:
@@ -100,12 +103,12 @@ def find_columns(
                 continue
             found[field] = lowered[known[place]]
             if place >= _UNAMBIGUOUS_NAMES[field] or found[field] != known[place]:
-                notes.append(f"column {found[field]!r} is taken for {field}: if it is not, --column {field}=NAME")
+                notes.append(f"column {found[field]!r} is read as {field}; if that is wrong, use --column {field}=NAME")
     if missing := [field for field in REQUIRED_FIELDS if field not in found and field not in constant_fields]:
         what = " and ".join(missing)
         raise UsageError(
-            f"no column says the {what}; there are {_format_names(names)}: name it with --column {missing[0]}=NAME"
-            + (", or the model of the whole file with --model NAME" if "model" in missing else "")
+            f"no column for {what} (columns: {_format_names(names)}): name it with --column {missing[0]}=NAME"
+            + (", or name the model of the whole file with --model NAME" if "model" in missing else "")
         )
     return found, notes
 
@@ -115,24 +118,24 @@ def _format_names(names: Sequence[str]) -> str:
 
 
 def parse_verdict(value: Any) -> int:
-    """1 for resolved, 0 for not resolved, ``UNKNOWN`` for an empty value.
+    """Parse a verdict: 1 for resolved, 0 for unresolved, ``UNKNOWN_VERDICT`` for an empty value.
 
     Raises:
-        ValueError: it is no verdict.
+        ValueError: the value is not a verdict.
     """
     try:
         return VERDICTS[value]
     except (KeyError, TypeError):
         if isinstance(value, str) and (plain := value.strip().lower()) in VERDICTS:
             return VERDICTS[plain]
-    raise ValueError(f"must be true or false, 1 or 0, or empty where it is not known (found {format_value(value)})")
+    raise ValueError(f"must be true or false, 1 or 0, or empty if it is unknown (found {format_value(value)})")
 
 
 def parse_cost(value: Any) -> float:
-    """A cost in USD; NaN where it is empty or zero, since it is then not known.
+    """Parse a cost in USD; NaN if it is empty or zero, which means that it is unknown.
 
     Raises:
-        ValueError: it is no cost.
+        ValueError: the value is not a cost.
     """
     try:
         number = float(value) if type(value) in (str, float) and value else _parse_number(value)
@@ -144,10 +147,10 @@ def parse_cost(value: Any) -> float:
 
 
 def parse_steps(value: Any) -> float:
-    """A number of steps; NaN where it is empty.
+    """Parse a number of steps; NaN if it is empty.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the value is not a number of steps.
     """
     number = _parse_number(value)
     if number < 0 or number > MAX_STEPS:
@@ -165,4 +168,4 @@ def _parse_number(value: Any) -> float:
             number = math.inf
         if math.isfinite(number):
             return number
-    raise ValueError(f"must be a number, or empty where it is not known (found {format_value(value)})")
+    raise ValueError(f"must be a number, or empty if it is unknown (found {format_value(value)})")

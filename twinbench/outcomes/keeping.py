@@ -1,4 +1,4 @@
-"""Tables of outcomes in the store, one Parquet file each, and those that ship with twinbench."""
+"""Store and open tables of outcomes, one Parquet file each; some ship with twinbench."""
 
 from __future__ import annotations
 
@@ -23,46 +23,46 @@ from twinbench.storage import resources
 from twinbench.storage.store import Store, outcomes_hint
 
 _METADATA_KEY = "twinbench"
-"""Of the metadata of the Parquet file, which hold a table's ``TableInfo``."""
+"""Key in the metadata of the Parquet file whose value is the table's ``TableInfo`` as JSON."""
 _MAX_TEXT_CHARACTERS = 2000
 
 
 @dataclass(frozen=True)
 class TableInfo:
-    """What is known of a table without reading its outcomes."""
+    """The description of a table, which can be read without its outcomes."""
 
     name: str
     sha256: str
-    """Of what it says, whatever file it came in."""
+    """The SHA-256 of the table's content, independent of the format and order of the imported file."""
     source: str
-    """The files that were imported."""
+    """The names of the imported files."""
     source_sha256: str
-    """Of the file; of several, of their SHA-256."""
+    """The SHA-256 of the imported file; for several files, the fingerprint of their SHA-256."""
     outcomes: int
     models: int
     tasks: int
     workloads: tuple[str, ...]
     unknown_verdicts: int
     unknown_costs: int
-    """Empty or zero ones: neither is a price."""
+    """Number of empty or zero costs, both of which count as unknown."""
     columns: Mapping[str, str] = field(default_factory=dict)
-    """By what it says, the column of the file."""
+    """By field, the column of the file that it was read from."""
     origin: str = ""
-    """Where the file is from, in the words of whoever imported it."""
+    """Where the file is from, as the user described it."""
     licence: str = ""
     note: str = ""
-    """What anyone who is shown its numbers must be told."""
+    """A limitation of the data that has to be shown with its numbers."""
     imported: str = ""
     shipped: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """The table as a JSON object, without its outcomes."""
+        """Return the description as a JSON object."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of outcomes, opened."""
+    """A table of outcomes in memory."""
 
     info: TableInfo
     outcomes: Outcomes
@@ -70,7 +70,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What whoever imports a table says of it, for everybody who uses it."""
+    """What the user who imports a table says about it: origin, licence and a note for its users."""
 
     origin: str = ""
     licence: str = ""
@@ -79,10 +79,10 @@ class Provenance:
     def __post_init__(self) -> None:
         for name, text in asdict(self).items():
             if len(text) > _MAX_TEXT_CHARACTERS:
-                raise UsageError(f"--{name} has {len(text):,} characters: give at most {_MAX_TEXT_CHARACTERS:,}")
+                raise UsageError(f"--{name} has {len(text):,} characters; at most {_MAX_TEXT_CHARACTERS:,} are allowed")
 
     def with_note(self, more: str | None) -> Provenance:
-        """The same, with something else that must be told."""
+        """Return the same with more text in front of the note."""
         return (
             self if more is None else Provenance(self.origin, self.licence, "; ".join(filter(None, (more, self.note))))
         )
@@ -91,11 +91,11 @@ class Provenance:
 def store_table(
     read: ReadOutcomes, name: str, store: Store, provenance: Provenance, *, replace: bool = False
 ) -> TableInfo:
-    """Keep what was read in the store as the table ``name``: all of it or nothing.
+    """Write outcomes to the store as the table ``name``; if any row is invalid, nothing is written.
 
     Raises:
-        UsageError: the name exists and ``replace`` is False, or is that of a shipped table.
-        ContentError: rows are refused; nothing was written.
+        UsageError: the name exists and ``replace`` is False, or it is that of a shipped table.
+        ContentError: there are invalid rows; nothing was written.
         StoreWriteError: the store cannot be written; nothing was changed.
     """
     require_free_name(name, store, replace=replace)
@@ -103,7 +103,7 @@ def store_table(
     if read.collector.problems:
         raise ContentError(read.collector.problems, hint="Nothing was imported.")
     if outcomes is None:
-        raise UsageError("there are no outcomes in what was given")
+        raise UsageError("the input contains no outcomes")
     files = read.digests
     info = TableInfo(
         name=name,
@@ -131,24 +131,24 @@ def store_table(
 
 
 def require_free_name(name: str, store: Store, *, replace: bool) -> None:
-    """Refuse the name of a table that exists, before a large file is read for it.
+    """Refuse the name of an existing table before a large file is read.
 
     Raises:
-        UsageError: it is refused.
+        UsageError: the name exists and ``replace`` is False, or it is that of a shipped table.
     """
     if name in shipped_names():
-        raise UsageError(f"the name {name!r} is of a table that ships with twinbench; choose another --name")
+        raise UsageError(f"the name {name!r} is that of a table that ships with twinbench; choose another --name")
     if store.outcomes_file(name).exists() and not replace:
         raise UsageError(f"a table of outcomes named {name!r} exists; choose another --name, or --replace it")
 
 
 def shipped_names() -> list[str]:
-    """The tables that ship with twinbench, by name."""
+    """Return the names of the tables that ship with twinbench."""
     return sorted(path.stem for path in resources.published_dir().glob("outcomes/*.parquet"))
 
 
 def list_tables(store: Store) -> tuple[list[TableInfo], list[TwinbenchError]]:
-    """All tables, those that ship first, and what is wrong with those that cannot be read."""
+    """Return the descriptions of all readable tables, shipped ones first, and the errors of the others."""
     found: list[TableInfo] = []
     damaged: list[TwinbenchError] = []
     for name in (*shipped_names(), *store.outcomes_names()):
@@ -160,7 +160,7 @@ def list_tables(store: Store) -> tuple[list[TableInfo], list[TwinbenchError]]:
 
 
 def table_info(name: str, store: Store) -> TableInfo:
-    """What is known of a table.
+    """Read the description of a table.
 
     Raises:
         UsageError: there is no such table.
@@ -171,7 +171,7 @@ def table_info(name: str, store: Store) -> TableInfo:
 
 
 def open_table(name: str, store: Store) -> Table:
-    """A table with its outcomes.
+    """Read a table with its outcomes.
 
     Raises:
         UsageError: there is no such table.
@@ -191,16 +191,16 @@ def remove_table(name: str, store: Store) -> None:
     """Remove a table from the store.
 
     Raises:
-        UsageError: there is none of that name, or it ships with twinbench.
+        UsageError: there is no such table, or it ships with twinbench.
     """
     if name in shipped_names():
-        raise UsageError(f"{name} ships with twinbench and stays")
+        raise UsageError(f"{name} ships with twinbench and cannot be removed")
     _find_file(name, store)
     store.remove_outcomes(name)
 
 
 def _find_file(name: str, store: Store) -> tuple[Path, bool]:
-    """The file of a table, and whether it ships with twinbench."""
+    """Return the file of a table, and whether it ships with twinbench."""
     if name in shipped_names():
         return resources.published_dir() / "outcomes" / f"{name}.parquet", True
     path = store.outcomes_file(name)
@@ -232,7 +232,7 @@ _NUMBERS = ("trial", "resolved", "cost_usd", "steps")
 
 
 def _write_outcomes(outcomes: Outcomes, info: TableInfo, path: Path) -> None:
-    """Write the outcomes in their order, with names as texts, so that any reader of Parquet understands them."""
+    """Write the outcomes in their order, with names as strings, so that any Parquet reader can use the file."""
     columns = {name: np.ascontiguousarray(getattr(outcomes, name)) for name in (*_NAMES, *_NUMBERS)}
     with duckdb.connect() as connection:
         connection.register("outcomes", {**columns, "place": np.arange(len(outcomes))})

@@ -1,4 +1,4 @@
-"""How far the results of one model agree with each other: over its trials, or between two tables."""
+"""The agreement between results of the same model: over its trials, or between two tables."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from twinbench.statistics.sampling import bootstrap
 
 @dataclass(frozen=True)
 class Agreement:
-    """The chance that two results of one model on a task are the same, in percent."""
+    """The probability, in percent, that two results of the same model on a task are equal."""
 
     model: str
     other: str
-    """The model of the other table; of trials, the same."""
+    """The model's name in the other table; for trials, the same name."""
     tasks: int
-    """With two results or more."""
+    """The number of tasks with at least two results."""
     share: float | None
-    """None where there is no such task."""
+    """The agreement in percent; None if there is no such task."""
     interval: Ends | None
 
     def to_json(self) -> dict[str, Any]:
-        """The agreement as a JSON object."""
+        """Return the agreement as a JSON object."""
         between = None if self.interval is None else list(self.interval)
         return {
             "model": self.model,
@@ -42,7 +42,7 @@ class Agreement:
 
 
 def agreement_between_trials(grid: Grid, resampling: Resampling | None) -> list[Agreement]:
-    """Of each model with several trials of a task: how far two of them agree, over all pairs of a task's trials."""
+    """Compute the agreement between trials for each model with several trials of a task, over all pairs of trials."""
     found = []
     for number, model in enumerate(grid.models):
         several = np.flatnonzero(grid.verdicts[number] > 1)
@@ -60,13 +60,13 @@ def agreement_between_trials(grid: Grid, resampling: Resampling | None) -> list[
 def agreement_between_tables(
     grid: Grid, other: Grid, other_names: Mapping[str, str], resampling: Resampling | None
 ) -> list[Agreement]:
-    """Of each model that both tables have: how far its results on a task agree.
+    """Compute the agreement between two tables for each model that is in both.
 
     Args:
-        grid: of one table.
-        other: of the other.
-        same: what models of the first are called in the other, where they are not called alike.
-        resampling: how tasks are drawn again for intervals; None: no intervals.
+        grid: the outcomes of the first table.
+        other: the outcomes of the second table.
+        other_names: the names of models in the second table, where they differ from those in the first.
+        resampling: the bootstrap settings for intervals; None for no intervals.
     """
     place = {name: number for number, name in enumerate(other.models)}
     tasks = {name: number for number, name in enumerate(other.tasks)}

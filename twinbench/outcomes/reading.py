@@ -1,11 +1,11 @@
-"""Files of outcomes in the forms in which people have them.
+"""Read files of outcomes in their common formats.
 
-| form | how it is known |
+| format | how it is recognised |
 |---|---|
 | rows | ``.csv``, ``.csv.gz``, ``.jsonl``, ``.jsonl.gz``, ``.parquet``, or ``.json`` that begins with ``[`` |
-| tasks of one model | ``.json``: an object of tasks, each with an object that has ``resolved`` |
-| a leaderboard of SWE-bench | ``.json`` with ``leaderboards``, whose results have ``per_instance_details`` |
-| a folder | every ``.json`` in it that has the tasks of one model, at whatever depth |
+| tasks of one model | ``.json``: an object whose values are objects with ``resolved``, by task |
+| a SWE-bench leaderboard | ``.json`` with ``leaderboards``, whose results have ``per_instance_details`` |
+| a folder | every ``.json`` file at any depth that has the tasks of one model |
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from twinbench.outcomes.collecting import OutcomeCollector, read_name
 from twinbench.outcomes.columns import find_columns
 from twinbench.reading.csv_rows import SUFFIXES as CSV_SUFFIXES
 from twinbench.reading.csv_rows import csv_rows
-from twinbench.reading.input_files import InputError, path_exists, open_input, read_document
+from twinbench.reading.input_files import InputError, open_input, path_exists, read_document
 from twinbench.reading.numbered import NumberedRow
 from twinbench.reading.rows import SUFFIXES as ROW_SUFFIXES
 from twinbench.reading.rows import file_rows, require_file, row_unit
@@ -32,34 +32,35 @@ SUFFIXES = (*CSV_SUFFIXES, *ROW_SUFFIXES)
 
 _DETAILS_FILE = "per_instance_details"
 _DETAILS_FOLDER = "instance_results"
-"""Where public repositories keep the tasks of one model: ``MODEL/per_instance_details.json``, or
+"""Public repositories store the tasks of one model in ``MODEL/per_instance_details.json`` or in
 ``MODEL/instance_results/WORKLOAD.json``."""
 _MAX_FILES = 10_000
 _ROWS_FOR_COLUMNS = 10_000
-"""Rows in which columns are looked for: what is not known may be missing in the first."""
+"""Number of rows in which columns are searched, since the first rows may lack keys with unknown values."""
 
 
 @dataclass
 class ReadOutcomes:
-    """What was read, and what a person has to be told of it."""
+    """The outcomes that were read so far, and notes for the user."""
 
     collector: OutcomeCollector = field(default_factory=OutcomeCollector)
     notes: list[str] = field(default_factory=list)
     columns: dict[str, str] = field(default_factory=dict)
-    """By field, the column that it was taken from."""
+    """By field, the column that it was read from."""
     digests: list[tuple[str, str]] = field(default_factory=list)
     """Name and SHA-256 of each file."""
 
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """What a person says of the files."""
+    """What the user says about the input files."""
 
     columns: Mapping[str, str] = field(default_factory=dict)
     """By field, the column that holds it."""
     model: str | None = None
-    """Of all outcomes."""
+    """The model of all outcomes; None if the files name it."""
     workload: str | None = None
+    """The workload of all outcomes; None if the files name it."""
 
     def __post_init__(self) -> None:
         """Refuse what is no name.
@@ -75,7 +76,7 @@ class ReadOptions:
 
     @property
     def constants(self) -> dict[str, str]:
-        """By field, what all outcomes have."""
+        """By field, the value of all outcomes that the user gave."""
         given = {"model": self.model, "workload": self.workload}
         return {key: value for key, value in given.items() if value is not None}
 
@@ -84,7 +85,7 @@ def read_path(path: Path, wanted: ReadOptions, into: ReadOutcomes) -> None:
     """Read a file or a folder of outcomes.
 
     Raises:
-        UsageError: no such file, no known form, or no column for what is needed.
+        UsageError: the path does not exist, the format is unknown, or a required column is missing.
     """
     if path_exists(path) and path.is_dir():
         _read_folder(path, wanted, into)
@@ -96,8 +97,8 @@ def read_path(path: Path, wanted: ReadOptions, into: ReadOutcomes) -> None:
     elif path.suffix == ".json" and (document := _read_json_object(path, into)) is not None:
         if not _read_document(document, path, wanted, into):
             raise UsageError(
-                f"{path} is JSON of no form that is known: a list of rows, an object of tasks that each have "
-                "'resolved', or 'leaderboards' with 'per_instance_details'"
+                f"{path} is JSON in an unknown format; known formats are a list of rows, an object of tasks that each "
+                "have 'resolved', and 'leaderboards' with 'per_instance_details'"
             )
     elif not into.collector.problems:
         _read_rows(file_rows(path), str(path), row_unit(path), wanted, into)
@@ -107,7 +108,7 @@ def read_rows(rows: Sequence[Mapping[str, Any]], source: str, wanted: ReadOption
     """Read rows that are in memory.
 
     Raises:
-        UsageError: they have no column for what is needed.
+        UsageError: a required column is missing.
     """
     _read_rows((NumberedRow(number, dict(row)) for number, row in enumerate(rows, 1)), source, "row", wanted, into)
 
@@ -119,7 +120,7 @@ def _read_rows(
     first = [each.row for each in begin if isinstance(each, NumberedRow)]
     if not first:
         into.collector.problems += [each for each in begin if isinstance(each, Problem)] or [
-            Problem(source, None, None, "the file holds no outcomes", unit)
+            Problem(source, None, None, "the file contains no outcomes", unit)
         ]
         return
     names = list(dict.fromkeys(name for row in first if isinstance(row, dict) for name in row))
@@ -141,7 +142,7 @@ def _read_rows(
 
 
 def _read_json_object(path: Path, into: ReadOutcomes) -> dict[str, Any] | None:
-    """The content of a JSON file that is an object; None where it is a list of rows, or is refused."""
+    """Return the content of a JSON file if it is an object; None if it is a list of rows, or invalid (a problem)."""
     with open_input(path) as file:
         begin = file.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n")
         if not begin.startswith(b"{"):
@@ -159,12 +160,14 @@ def _read_json_object(path: Path, into: ReadOutcomes) -> dict[str, Any] | None:
 
 
 def _read_document(content: dict[str, Any], path: Path, wanted: ReadOptions, into: ReadOutcomes) -> bool:
-    """Read an object of a known form; False where it has none."""
+    """Read a JSON object; return False if its format is unknown."""
     if _is_model_tasks(content):
         model, workload = wanted.model, wanted.workload
         if model is None:
             model = _model_from_path(path)
-            into.notes.append(f"{path.name} is taken for the tasks of model {model!r}: if it is not, --model NAME")
+            into.notes.append(
+                f"{path.name} is read as the tasks of model {model!r}; if that is wrong, use --model NAME"
+            )
         if workload is None and path.parent.name == _DETAILS_FOLDER:
             workload = path.stem
         _read_model_tasks(content, str(path), wanted, model, workload, into)
@@ -223,7 +226,7 @@ def _read_model_tasks(
 
 
 def _model_from_path(path: Path) -> str:
-    """The model whose tasks a file has, by where it lies."""
+    """Derive the name of a file's model from its path."""
     folder = path.resolve().parent
     if folder.name == _DETAILS_FOLDER:
         folder = folder.parent
@@ -234,10 +237,10 @@ def _model_from_path(path: Path) -> str:
 
 def _read_folder(folder: Path, wanted: ReadOptions, into: ReadOutcomes) -> None:
     if wanted.model is not None:
-        raise UsageError(f"{folder} is a folder, whose files are of several models: --model is of one")
+        raise UsageError(f"{folder} is a folder with files of several models, so --model cannot be used with it")
     files = sorted(islice((path for path in folder.rglob("*.json") if path.is_file()), _MAX_FILES + 1))
     if len(files) > _MAX_FILES:
-        raise UsageError(f"{folder} holds more than {_MAX_FILES:,} .json files: name the folders of the models")
+        raise UsageError(f"{folder} contains more than {_MAX_FILES:,} .json files: name the folders of the models")
     found = 0
     for path in files:
         document = _read_json_object(path, into)
@@ -247,10 +250,8 @@ def _read_folder(folder: Path, wanted: ReadOptions, into: ReadOutcomes) -> None:
             found += 1
     if not found and not into.collector.problems:
         raise UsageError(
-            f"{folder} is no run directory, and no .json in it has the tasks of a model (an object of tasks that each "
-            "have 'resolved')"
+            f"{folder} is not a run directory and contains no .json file with the tasks of a model (an object of tasks "
+            "that each have 'resolved')"
         )
-    into.notes = [note for note in into.notes if "is taken for the tasks of model" not in note]
-    into.notes.append(
-        f"{found} files of {folder} have the tasks of a model each, called as the folder that they are in"
-    )
+    into.notes = [note for note in into.notes if "is read as the tasks of model" not in note]
+    into.notes.append(f"{found} files in {folder} have the tasks of one model each, named after the file's folder")

@@ -1,4 +1,4 @@
-"""The headroom of a table as a page of one file: the policies, their plot with the hull, inversions, penalties."""
+"""Render the headroom of a table as an HTML page: policies, a plot with the convex hull, inversions, penalties."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _TEMPLATE = Path(__file__).resolve().parent / "report.html"
 
 
 def make_page(found: Headroom, command: str) -> str:
-    """The page.
+    """Render the page.
 
     Args:
-        found: what it shows.
-        command: what makes it again, as it is typed.
+        found: the result that the page shows.
+        command: the command that makes the page, which is printed on it.
 
     Raises:
-        PlotsMissingError: the library that draws is not installed.
+        PlotsMissingError: matplotlib is not installed.
     """
     keys = {each.policy.name: str(place) for place, each in enumerate(found.of_kind("constant"), 1)}
     rest = [each for each in found.policies if each.policy.kind != "constant"]

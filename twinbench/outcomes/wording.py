@@ -1,4 +1,4 @@
-"""What people are told of results on a table of outcomes, in sentences."""
+"""Describe results on a table of outcomes in sentences."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from twinbench.outcomes.headroom import Headroom
 from twinbench.outcomes.noise import Agreement
 from twinbench.outcomes.pilot import Pilot
 from twinbench.outcomes.power import PairOfModels, Power
+from twinbench.statistics.planning import MAX_TASKS
 
 _MAX_LISTED_TASKS = 10
 
 HINDSIGHT = (
-    "that is known only in hindsight, and a part of it is chance: a bound, no router; one that switches models within "
-    "a task is not in such a table"
+    "this is a choice in hindsight and partly chance, so it is an upper bound and not a router; routers that switch "
+    "models within a task are not covered by such a table"
 )
 
 
 def headroom_notes(found: Headroom) -> list[str]:
-    """What people are told below the table."""
+    """Return the notes below the table of policies."""
     saving, inverted, kinds = found.saving, found.inversions, found.kinds
     best = found.tiers[saving.against]
     share = "" if saving.share is None else f", {saving.share:.0f} %"
@@ -34,9 +35,9 @@ def headroom_notes(found: Headroom) -> list[str]:
         ),
         (
             f"{format_count(kinds['solved_by_all'], 'task')} solved by all tiers, {kinds['contested']:,} contested, "
-            f"{kinds['hopeless']:,} by none, {kinds['unknown']:,} not known"
+            f"{kinds['hopeless']:,} by none, {kinds['unknown']:,} unknown"
         ),
-        f"the order of tiers is violated on {inverted.tasks:,} of {format_count(inverted.known, 'task')}: "
+        f"a lower tier beats a higher one on {inverted.tasks:,} of {format_count(inverted.known, 'task')}: "
         + ", ".join(f"{each['lower']} without {each['higher']} {each['lower_only']:,}" for each in inverted.pairs),
         "the cheapest single model by bill: "
         + _join_by_tier([(float(each["penalty_usd"]), each["tier"]) for each in found.best_single]),
@@ -45,7 +46,7 @@ def headroom_notes(found: Headroom) -> list[str]:
     if prices != sorted(prices):
         notes.append("a lower tier costs more here than a higher one, and a cascade begins with the lowest tier")
     if len({each.tasks for each in found.of_kind("constant")}) > 1 or found.kinds["unknown"]:
-        notes.append("bills are of the tasks whose verdict and cost are known; compare them by the task")
+        notes.append("bills only include tasks with a known verdict and cost; compare the means per task")
     notes += [
         f"on the {each['tasks']:,} tasks of {each['name']}: "
         + ", ".join(
@@ -60,7 +61,7 @@ def headroom_notes(found: Headroom) -> list[str]:
 
 
 def _join_by_tier(best: Sequence[tuple[float, str | None]]) -> str:
-    """Penalties with the same best tier together."""
+    """Format the best tier by penalty, with neighbouring penalties of the same tier joined."""
     parts: list[tuple[str | None, list[float]]] = []
     for penalty, tier in best:
         if parts and parts[-1][0] == tier:
@@ -74,13 +75,13 @@ def _join_by_tier(best: Sequence[tuple[float, str | None]]) -> str:
 
 
 def power_notes(found: Power) -> list[str]:
-    """What people are told below the table of models."""
+    """Return the notes below the table of models."""
     plan = found.plan
     notes = [
         (
-            f"{found.told_apart:,} of {format_count(found.all_pairs, 'pair')} of models told apart by resolved tasks, "
-            f"corrected for all of them (Holm), at level {plan.level:g}; models of one group are not told apart from "
-            "its best"
+            f"{found.told_apart:,} of {format_count(found.all_pairs, 'pair')} of models differ significantly in "
+            f"resolved tasks, corrected for all pairs (Holm), at level {plan.level:g}; models of a group do not differ "
+            "significantly from its best model"
         )
     ]
     if found.differing is not None:
@@ -89,12 +90,12 @@ def power_notes(found: Power) -> list[str]:
             if found.detectable is None
             else f"a difference of {found.detectable:.1f} points or more with a chance of {100 * plan.power:.0f} %"
         )
-        find = "finds" if plan.tasks == 1 else "find"
-        needed = "more tasks than anybody has" if found.needed is None else format_count(found.needed, "task")
+        detect = "detects" if plan.tasks == 1 else "detect"
+        needed = f"more than {MAX_TASKS:,} tasks" if found.needed is None else format_count(found.needed, "task")
         notes.append(
             f"two models differ on {found.differing:.1f} % of tasks (the median of pairs): "
-            f"{format_count(plan.tasks, 'task')} {find} {least}; "
-            f"{plan.difference:g} points take {needed}"
+            f"{format_count(plan.tasks, 'task')} {detect} {least}; "
+            f"a difference of {plan.difference:g} points needs {needed}"
         )
     notes += [_pair_note(each) for each in found.pairs]
     notes += [_agreement_note(each) for each in found.agreement]
@@ -115,7 +116,7 @@ def _pair_note(pair: PairOfModels) -> str:
         return f"{pair.first} less {pair.second}: not known, since no task has a verdict of both"
     between = "" if pair.interval is None else f" [{pair.interval[0]:.1f}, {pair.interval[1]:.1f}]"
     p = "" if pair.p_holm is None else f", p {pair.p_holm:.2g}"
-    said = f"{pair.first} less {pair.second}: {pair.difference:+.1f} points{between}{p}"
+    said = f"{pair.first} minus {pair.second}: {pair.difference:+.1f} points{between}{p}"
     for what, money in (("cost", pair.cost), ("bill", pair.bill)):
         if money:
             ends = money["interval"]
@@ -127,7 +128,7 @@ def _pair_note(pair: PairOfModels) -> str:
 
 def _agreement_note(each: Agreement) -> str:
     if each.share is None:
-        return f"no task has results of {each.model} to compare"
+        return f"no task has two results of {each.model} to compare"
     whose = f"two trials of {each.model}" if each.model == each.other else f"{each.model} and {each.other} there"
     between = "" if each.interval is None else f" [{each.interval[0]:.1f}, {each.interval[1]:.1f}]"
     return f"{whose} agree on {each.share:.1f} %{between} of {format_count(each.tasks, 'task')}"
@@ -138,7 +139,7 @@ def _pilot_notes(pilot: Pilot) -> list[str]:
     more = len(pilot.tasks) - _MAX_LISTED_TASKS
     notes = [f"pilot of {format_count(len(pilot.tasks), 'task')}: {shown}" + (f" and {more} more" if more > 0 else "")]
     if pilot.agreement is None or pilot.random_agreement is None or pilot.random_between is None:
-        notes.append("too few models to leave any out: nothing says whether it ranks others")
+        notes.append("too few models to leave any out, so the pilot could not be validated on other models")
     else:
         low, high = pilot.random_between
         notes.append(

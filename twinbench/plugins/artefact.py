@@ -16,7 +16,7 @@ from twinbench.errors import UsageError
 from twinbench.fingerprint import sha256_file, sha256_text
 from twinbench.plugins.fitting import CODE, LEARNED
 from twinbench.plugins.spec import MANIFEST
-from twinbench.reading.validation import field_path, describe_validation_error
+from twinbench.reading.validation import describe_validation_error, field_path
 
 SEEN = "seen.json"
 WHEELS = "wheels"

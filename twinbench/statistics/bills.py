@@ -1,7 +1,7 @@
-"""How sure bills are: intervals of a run's bill, cost and resolved share, and tests of pairs of runs.
+"""Intervals of a run's bill, cost and resolved share, and tests of pairs of runs.
 
-A run is whatever solved cases at a cost: a router in the live track, a model of a table of outcomes. A case with all
-its trials is a cluster: trials of one case, under one seed or several, are not independent.
+A run here is anything that solves cases at a cost: a router in the live track, or a model of a table of outcomes. A
+case with all its trials is one cluster, since trials of the same case are not independent.
 """
 
 from __future__ import annotations
@@ -21,50 +21,53 @@ from twinbench.statistics.sampling import Statistic, bootstrap
 from twinbench.statistics.swapping import swap_test
 
 TRIALS, COST, UNRESOLVED = range(3)
-"""Columns of a case's sums: its trials, what they cost in USD, how many of them are unresolved."""
+"""Columns of a case's sums: number of trials, their cost in USD, number of unresolved trials."""
 
 Ends = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class BillDifference:
-    """How far the bill of one run is from that of another, over the cases of both; the first less the second."""
+    """The difference between the bills of two runs on the same cases: the first minus the second."""
 
     difference_usd: float
     ends: Ends | None
     reason: str | None
-    """Why there is no interval."""
+    """Why there is no interval; None if there is one."""
     p: float | None
     needed_cases: int | None
 
 
 NO_RESAMPLES_REASON = "not asked for: 0 resamples"
-"""Why there is no interval where nobody asked for one."""
+"""The reason for a missing interval if none was requested."""
 
 _INTERVALS = ("bill_usd", "cost_usd", "resolved")
 
 
 def why_no_interval(cases: int, resampling: Resampling) -> str | None:
-    """Why so many cases allow no interval, as a sentence; None where they do."""
+    """Return the reason why this number of cases is too small for an interval; None if it is large enough."""
     fewest = resampling.fewest_clusters
     if cases >= fewest:
         return None
     found = f"{cases} case{'' if cases == 1 else 's'}"
-    return f"too little: {found} with a verdict, but an interval at this level needs {fewest}"
+    return f"only {found} with a verdict, but an interval at this level needs {fewest}"
 
 
 def run_intervals(
     cases: Sequence[str], sums: Floats, penalty_usd: float, resampling: Resampling | None
 ) -> tuple[dict[str, Ends | None], str | None]:
-    """Intervals of a run, and why there are none.
+    """Compute the intervals of a run's ``bill_usd``, ``cost_usd`` and ``resolved``.
 
-    Those of ``bill_usd`` and ``cost_usd`` are of all trials, that of the ``resolved`` share is in percent.
+    The first two are totals over all trials in USD; ``resolved`` is the share of resolved trials in percent.
 
     Args:
-        cases: their names, each once.
-        sums: shape (cases, 3), ``TRIALS``, ``COST`` and ``UNRESOLVED``.
-        penalty_usd: for an unresolved trial.
-        resampling: how cases are drawn again; None: no intervals are wanted.
+        cases: unique names of the cases.
+        sums: shape (cases, 3), with columns ``TRIALS``, ``COST`` and ``UNRESOLVED``.
+        penalty_usd: the penalty of an unresolved trial.
+        resampling: the bootstrap settings; None for no intervals.
+
+    Returns:
+        The intervals by name, each None if it is missing, and the reason why they are missing.
     """
     reason = NO_RESAMPLES_REASON if resampling is None else why_no_interval(len(cases), resampling)
     if resampling is None or reason is not None:
@@ -75,10 +78,11 @@ def run_intervals(
 def _compute_intervals(
     cases: Sequence[str], sums: Floats, penalty_usd: float, resampling: Resampling
 ) -> dict[str, Ends]:
-    """The same where there are enough cases.
+    """Compute the intervals for a sufficient number of cases.
 
-    Where every case is resolved, resampling never draws an unresolved one. The bill then reaches up by the penalty of
-    as many cases as may be unresolved by the exact bound of Clopper and Pearson; where none is resolved, down.
+    If every case is resolved, no resample contains an unresolved one. The upper end of the bill is then raised by the
+    penalty of the share that may be unresolved by the exact bound of Clopper and Pearson. If no case is resolved, the
+    lower end is lowered accordingly.
     """
     clusters = Clusters.from_names(cases)
     [drawn] = bootstrap(clusters, [clusters.sum_by_cluster(sums)], _mean_statistic(penalty_usd), resampling)
@@ -105,14 +109,14 @@ def _compute_intervals(
 def compare_bills(
     cases: Sequence[str], first: Floats, second: Floats, penalty_usd: float, resampling: Resampling
 ) -> BillDifference:
-    """Compare the bills of two runs on the same cases, by the functions that compare routers in the static track.
+    """Compare the bills of two runs on the same cases, with the same method that compares routers in the static track.
 
     Args:
-        cases: their names, each once.
-        first: shape (cases, 3), a case's sums divided by its trials, so that each case counts once.
-        second: the same of the other run.
-        penalty_usd: for an unresolved case.
-        resampling: how cases are drawn again.
+        cases: unique names of the cases.
+        first: shape (cases, 3); a case's sums are divided by its number of trials, so that each case counts once.
+        second: the same for the other run.
+        penalty_usd: the penalty of an unresolved case.
+        resampling: the bootstrap settings.
     """
     size = len(cases)
     total = _total_bill_statistic(penalty_usd, size)
@@ -138,18 +142,18 @@ def compare_bills(
 
 @dataclass(frozen=True)
 class AllPairs:
-    """Each of several runs compared with each behind it, in the order of ``itertools.combinations``."""
+    """The comparisons of all pairs of runs, in the order of ``itertools.combinations``."""
 
     pairs: Sequence[BillDifference]
     p_holm: Sequence[float]
-    """Corrected for all pairs; 1 where a pair has no p-value."""
+    """p-values corrected for all pairs; 1 if a pair has no p-value."""
     ranks: Sequence[tuple[int, int]]
-    """The ranks that each run may have by its bill, 1 being the lowest: a run is behind another where the difference is
-    found at the level after the correction."""
+    """The best and the worst rank that each run may have by its bill; rank 1 is the lowest bill. A run ranks behind
+    another if the difference is significant after the correction."""
 
 
 def compare_all(cases: Sequence[str], runs: Sequence[Floats], penalty_usd: float, resampling: Resampling) -> AllPairs:
-    """Compare the bills of all pairs of runs; arguments as of ``compare_bills``."""
+    """Compare the bills of all pairs of runs; for the arguments see ``compare_bills``."""
     pairs = [compare_bills(cases, one, other, penalty_usd, resampling) for one, other in combinations(runs, 2)]
     p_holm = holm([1.0 if each.p is None else each.p for each in pairs])
     ahead = [-each.difference_usd for each in pairs]
@@ -159,13 +163,13 @@ def compare_all(cases: Sequence[str], runs: Sequence[Floats], penalty_usd: float
 def rank_bills(
     cases: Sequence[str], runs: Mapping[str, Floats], penalty_usd: float, resampling: Resampling | None
 ) -> dict[str, tuple[int, int]] | None:
-    """The ranks that each run may have by its bill (``AllPairs.ranks``), by name; None where nothing is to be tested.
+    """Return the best and the worst rank that each run may have by its bill (``AllPairs.ranks``), by the run's name.
 
     Args:
-        cases: that all runs have a verdict of.
-        runs: by name, as of ``compare_bills``.
-        penalty_usd: for an unresolved case.
-        resampling: how cases are drawn again; None: nothing is tested.
+        cases: the cases for which all runs have a verdict.
+        runs: the sums of each run, by name, as for ``compare_bills``.
+        penalty_usd: the penalty of an unresolved case.
+        resampling: the bootstrap settings; None for no ranks, and then the result is None.
     """
     if resampling is None:
         return None
@@ -173,7 +177,7 @@ def rank_bills(
 
 
 def _mean_statistic(penalty_usd: float) -> Statistic:
-    """Bill, cost and unresolved share of a trial on average."""
+    """Make the statistic of a trial's mean bill, mean cost and probability of being unresolved."""
 
     def means(sums: Floats) -> Floats:
         totals = sums.sum(axis=-2)
@@ -184,7 +188,7 @@ def _mean_statistic(penalty_usd: float) -> Statistic:
 
 
 def _total_bill_statistic(penalty_usd: float, cases: int) -> Statistic:
-    """The bill of so many cases."""
+    """Make the statistic of the total bill of ``cases`` cases."""
     means = _mean_statistic(penalty_usd)
 
     def total(sums: Floats) -> Floats:

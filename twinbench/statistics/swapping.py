@@ -1,4 +1,4 @@
-"""The randomisation test of pairs: what a difference would be if it did not matter which router is which."""
+"""The randomisation test of paired samples, in which the two routers are swapped at random."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from twinbench.statistics.clusters import Clusters, Floats
 from twinbench.statistics.intervals import two_sided_p
 from twinbench.statistics.sampling import (
     Statistic,
-    resamples_per_batch,
     by_block,
-    split_into_batches,
+    resamples_per_batch,
     scale_to_integers,
+    split_into_batches,
 )
 
 _ROUNDING = 1e-9
@@ -21,22 +21,22 @@ _ROUNDING = 1e-9
 def swap_test(
     clusters: Clusters, first: Floats, second: Floats, statistic: Statistic, resampling: Resampling
 ) -> Floats:
-    """Two-sided p-values of the hypothesis that two routers are interchangeable on every cluster.
+    """Return two-sided p-values of the hypothesis that two routers are interchangeable on every cluster.
 
-    On each cluster the two are swapped with a chance of a half; p is how often the difference is then as large as the
-    one that was found. Where the hypothesis is true the test is exact, however few clusters differ and however uneven
-    they are. Source: Fisher (1935) and Pitman (1937); as approximate randomisation, Noreen (1989).
+    On each cluster the two are swapped with probability 1/2; p is the share of random swaps whose difference is at
+    least as large as the observed one. If the hypothesis is true, the test is exact, however few clusters differ and
+    however uneven they are. Source: Fisher (1935) and Pitman (1937); as approximate randomisation, Noreen (1989).
 
     Args:
-        clusters: of both samples.
+        clusters: the clusters of both samples.
         first: shape (clusters, columns) or (clusters, blocks, columns), as for ``bootstrap``.
-        second: the same.
-        statistic: of sums by stratum, or by block.
-        resampling: how many swaps are drawn, and from which seed.
+        second: the same for the second router.
+        statistic: the function of the sums by stratum, or by block.
+        resampling: the number of random swaps and the seed.
 
     Returns:
-        Shape (statistics,); at least 1 in as many as were drawn and one, or, where none was as large, what a normal
-        tail makes of it.
+        Shape (statistics,). If no swap has so large a difference, the p-value is that of a normal tail, at most 1 /
+        (resamples + 1).
     """
     totals = [by_block(clusters, sample).sum(axis=0) for sample in (first, second)]
     found = np.abs(statistic(totals[0]) - statistic(totals[1]))

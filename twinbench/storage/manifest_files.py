@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from twinbench.display.wording import did_you_mean
 from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.reading.input_files import NO_FILE_ERRNOS, InputError, open_regular, read_document
-from twinbench.reading.validation import field_path, format_value, describe_validation_error
+from twinbench.reading.validation import describe_validation_error, field_path, format_value
 from twinbench.routing.tiers import Tier
 from twinbench.storage import resources
 from twinbench.storage.locks import locked_fingerprints

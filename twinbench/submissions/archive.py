@@ -32,6 +32,7 @@ MOST_FILE_BYTES = 512 * 2**20
 MOST_TOTAL_BYTES = 2 * 2**30
 """Of all files together, unpacked."""
 MOST_ARCHIVE_BYTES = 2**30
+_SIZE_LIMITS = f"a file may have {format_mib(MOST_FILE_BYTES)}, and all together {format_mib(MOST_TOTAL_BYTES)}"
 
 _TIME = (1980, 1, 1, 0, 0, 0)
 _REGULAR = (stat.S_IFREG | 0o644) << 16
@@ -76,9 +77,7 @@ def write_archive(target: Path, files: Mapping[str, Path | bytes]) -> None:
             size = content.stat().st_size if isinstance(content, Path) else len(content)
             total += size
             if size > MOST_FILE_BYTES or total > MOST_TOTAL_BYTES:
-                raise ArchiveError(
-                    f"{name}: a file may have {format_mib(MOST_FILE_BYTES)}, and all together {format_mib(MOST_TOTAL_BYTES)}"
-                )
+                raise ArchiveError(f"{name}: {_SIZE_LIMITS}")
             if isinstance(content, bytes):
                 archive.writestr(entry, content, compresslevel=6)
                 continue
@@ -218,9 +217,7 @@ def _checked(entries: list[zipfile.ZipInfo]) -> dict[str, int]:
             raise ArchiveError(f"{name}: stands twice in it" + ("" if other == name else f", also as {other}"))
         total += entry.file_size
         if entry.file_size > MOST_FILE_BYTES or total > MOST_TOTAL_BYTES:
-            raise ArchiveError(
-                f"{name}: a file may have {format_mib(MOST_FILE_BYTES)}, and all together {format_mib(MOST_TOTAL_BYTES)}"
-            )
+            raise ArchiveError(f"{name}: {_SIZE_LIMITS}")
         sizes[name] = entry.file_size
     for name in sizes:
         folder = name

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from twinbench.display.wording import make_printable, shorten
 from twinbench.errors import ContentError, Problem
 from twinbench.reading.strict_json import parse_document
-from twinbench.reading.validation import field_path, find_unstorable, describe_validation_error
+from twinbench.reading.validation import describe_validation_error, field_path, find_unstorable
 
 MOST_TEXT = 2_000
 """Characters of a text that people read, such as a description."""

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from twinbench.errors import UsageError
-from twinbench.reading.validation import field_path, describe_validation_error
+from twinbench.reading.validation import describe_validation_error, field_path
 from twinbench.storage.manifest_files import live_manifest
 from twinbench.storage.manifests import LiveCandidate, LiveManifest
 

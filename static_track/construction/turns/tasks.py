@@ -19,7 +19,7 @@ from twinbench.construction.execution import ConstructionTask
 from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.fingerprint import fingerprint
 from twinbench.reading.rows import MAX_PROBLEMS, SUFFIXES, file_rows, require_file, row_unit
-from twinbench.reading.validation import field_path, describe_validation_error
+from twinbench.reading.validation import describe_validation_error, field_path
 from twinbench.text.messages import find_message_problems
 
 _NO_NAMES = (".", "..")

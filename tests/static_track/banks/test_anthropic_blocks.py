@@ -66,7 +66,7 @@ def import_as_before(rows: list[Row], store: Store, name: str = "bank") -> BankI
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(unique_messages, "message_text", lambda message: message_text(only_texts(message)))
         patch.setattr(unique_messages, "semantic_key", lambda message: semantic_key(only_texts(message)))
-        patch.setattr(unique_messages, "text_rules", lambda _: PROTOCOL_TEXT_RULES)
+        patch.setattr(unique_messages, "text_rules_version", lambda _: PROTOCOL_TEXT_RULES)
         patch.setattr(importing, "SCHEMA_VERSION", 2)
         import_rows(rows, store, name)
     pointer = store.bank_dir(name) / "bank.json"

@@ -316,7 +316,10 @@ def _verdict_table(grades: Grades, name: str) -> Table:
     rows = [_verdict_row(verdict) for verdict in grades.verdicts]
     unresolved = len(rows) - grades.resolved - grades.infra
     notes = [
-        f"{format_count(len(rows), 'case')}: {grades.resolved:,} resolved, {unresolved:,} unresolved, {grades.infra:,} infra"
+        (
+            f"{format_count(len(rows), 'case')}: {grades.resolved:,} resolved, {unresolved:,} unresolved, "
+            f"{grades.infra:,} infra"
+        )
     ]
     if grades.missing:
         notes.append(f"without a patch, and not graded: {format_count(len(grades.missing), 'task')} of {name}")

@@ -10,7 +10,7 @@ import typer
 
 from twinbench.cli.dynamic.options import RunArgument
 from twinbench.cli.help import Panel
-from twinbench.cli.output import print_json, printable, progress
+from twinbench.cli.output import make_printable, print_json, progress
 from twinbench.display.wording import format_count
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def export(
     if run.simulated:
         typer.echo(f"note: {run.origin.value}", err=True)
     if not to_stdout:
-        typer.echo(printable(f"{format_count(records, noun)}: {output}"), err=True)
+        typer.echo(make_printable(f"{format_count(records, noun)}: {output}"), err=True)
 
 
 def _lines(run: LoadedRun, form: ExportFormat, what: RecordKind, trial: int, shown: Progress) -> list[str]:

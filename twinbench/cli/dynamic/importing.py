@@ -13,7 +13,7 @@ import typer
 from twinbench.cli.dynamic.options import NewRunOption
 from twinbench.cli.help import Panel
 from twinbench.cli.options import FormatOption, JsonOption, OutputOption
-from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
+from twinbench.cli.output import Column, Format, Table, make_printable, print_json, print_table, progress
 from twinbench.display.wording import format_count, shorten
 
 if TYPE_CHECKING:
@@ -73,11 +73,11 @@ def import_(
     with progress() as shown:
         found = import_runs(paths, run_dir, manifest, pool, shown)
     for problem in found.problems:
-        typer.echo(printable(f"error: {problem}"), err=True)
+        typer.echo(make_printable(f"error: {problem}"), err=True)
     for run in found.runs:
         if run.incomplete_reason is not None:
             recorded = f"{run.recorded:,} of {format_count(len(run.calls), 'call')} recorded"
-            typer.echo(printable(f"error: {run.source}: {recorded}; {run.incomplete_reason}"), err=True)
+            typer.echo(make_printable(f"error: {run.source}: {recorded}; {run.incomplete_reason}"), err=True)
     if json_:
         print_json(found.to_json(), output)
     elif calls:

@@ -34,9 +34,9 @@ from twinbench.cli.output import (
     Column,
     Format,
     Table,
+    make_printable,
     print_json,
     print_table,
-    printable,
     progress,
     rank_cells,
 )
@@ -211,16 +211,19 @@ def run(
     done = result.runs
     stopped = [run for run in done if run.summary.stopped is not None]
     for run in stopped:
-        typer.echo(printable(f"{run.router}, seed {run.seed}, stopped: {run.summary.stopped}"), err=True)
+        typer.echo(make_printable(f"{run.router}, seed {run.seed}, stopped: {run.summary.stopped}"), err=True)
     if not stopped and (left := sum(run.summary.left for run in done)):
         cases = len(rehearsal.tasks) * len(done)
-        told = f"interrupted after {cases - left:,} of {format_count(cases, 'case')}; results so far: {result.folder}; run "
-        typer.echo(printable(f"{told}the same command with --runs {result.folder} to continue"), err=True)
+        told = (
+            f"interrupted after {cases - left:,} of {format_count(cases, 'case')}; results so far: "
+            f"{result.folder}; run "
+        )
+        typer.echo(make_printable(f"{told}the same command with --runs {result.folder} to continue"), err=True)
         raise typer.Exit(INTERRUPTED)
     failed = [each for each in result.standings.routers if each.failure is not None]
     if json_ or form is not Format.table:  # the table for people has these notes already
         for note in (note for each in failed for note in each.failure_notes):
-            typer.echo(printable(f"error: {note}"), err=True)
+            typer.echo(make_printable(f"error: {note}"), err=True)
     if stopped or failed or any(run.summary.score.count("infra") or run.summary.score.count("cap") for run in done):
         raise typer.Exit(1)
 

@@ -30,7 +30,7 @@ from twinbench.cli.options import (
     OutputOption,
     RouterArgument,
 )
-from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress, write_text
+from twinbench.cli.output import Column, Format, Table, make_printable, print_json, print_table, progress, write_text
 from twinbench.cli.plugin_options import PluginOptions
 from twinbench.cli.signals import stop_on_signals
 from twinbench.display.wording import format_count
@@ -263,7 +263,7 @@ def run(
         if json_:
             print_json({"file": str(path), **commitment.model_dump(mode="json")}, output)
         else:
-            write_text(printable(f"{path}\nPost it as results/commitments/{path.name} before the run.\n"), output)
+            write_text(make_printable(f"{path}\nPost it as results/commitments/{path.name} before the run.\n"), output)
         return
     prepared.check_gateway()
     if not json_ and not yes and prepared.cap is not None:
@@ -281,7 +281,7 @@ def run(
     else:
         print_table(_run_table(summary, prepared.setup.router.name, prepared.setup.pool), form, output)
     if summary.stopped is not None:
-        typer.echo(printable(f"stopped: {summary.stopped}; {format_count(summary.left, 'trial')} left"), err=True)
+        typer.echo(make_printable(f"stopped: {summary.stopped}; {format_count(summary.left, 'trial')} left"), err=True)
         raise typer.Exit(1)
     if summary.left:
         typer.echo(
@@ -291,7 +291,7 @@ def run(
     failed = summary.router_failure is not None
     if failed and (json_ or form is not Format.table):  # the table for people has these notes already
         for note in summary.score.failure_notes(prepared.setup.router.name):
-            typer.echo(printable(f"error: {note}"), err=True)
+            typer.echo(make_printable(f"error: {note}"), err=True)
     if failed or summary.score.count("infra") or summary.score.count("cap"):
         raise typer.Exit(1)
 
@@ -303,12 +303,14 @@ def _estimate_text(foreseen: Estimate, cap: Decimal | None) -> str:
         else "for an assumed case: cheapest model with a warm cache to most expensive with a cold one"
     )
     said = (
-        f"{format_count(foreseen.cases, 'trial')} to run, about {foreseen.least_usd:.2f} to {foreseen.most_usd:.2f} USD "
+        f"{format_count(foreseen.cases, 'trial')} to run, about {foreseen.least_usd:.2f} to "
+        f"{foreseen.most_usd:.2f} USD "
         f"({basis}); " + ("without a cap" if cap is None else f"capped at {cap} USD")
     )
     if foreseen.starved > 0:
         said += (
-            f"\nunder this cap {format_count(foreseen.starved, 'worker')} of {foreseen.workers} will have to wait: up to "
+            f"\nunder this cap {format_count(foreseen.starved, 'worker')} of {foreseen.workers} will "
+            "have to wait: up to "
             f"{foreseen.call_usd:.2f} USD are reserved for each call of the most expensive model in flight"
         )
     return said
@@ -341,7 +343,7 @@ def _print_plan(prepared: PreparedRun, foreseen: Forecast | None, *, json_: bool
         _estimate_text(prepared.estimate, prepared.cap),
         *([] if foreseen is None else foreseen.sentences()),
     ]
-    write_text(printable("".join(f"{line}\n" for line in lines)), output)
+    write_text(make_printable("".join(f"{line}\n" for line in lines)), output)
 
 
 def _confirm(estimate: Estimate, cap: Decimal) -> None:

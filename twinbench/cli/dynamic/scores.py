@@ -20,7 +20,16 @@ from twinbench.cli.options import (
     ResamplingOptions,
     StoreOption,
 )
-from twinbench.cli.output import RANK_COLUMNS, Column, Format, Table, print_json, print_table, printable, rank_cells
+from twinbench.cli.output import (
+    RANK_COLUMNS,
+    Column,
+    Format,
+    Table,
+    make_printable,
+    print_json,
+    print_table,
+    rank_cells,
+)
 from twinbench.display.wording import format_count
 from twinbench.statistics import DEFAULT_LEVEL, DEFAULT_RESAMPLES
 
@@ -144,7 +153,7 @@ def score(
         )
     if json_ or not form.for_people:  # a table for people has these notes already
         for note in (_DIFFERENT, *common.notes) if of_common else ():
-            typer.echo(printable(f"note: {note}"), err=True)
+            typer.echo(make_printable(f"note: {note}"), err=True)
         _print_failed(failed)
     missing = sum(len(run.missing) for run in runs)
     if missing:
@@ -201,7 +210,7 @@ def _print_failed(runs: Sequence[LoadedRun]) -> None:
     """Print the routers that failed in every case to standard error."""
     for run in runs:
         for note in run.score.failure_notes(run.display_router, bill_usd=float(run.score.bill_usd)):
-            typer.echo(printable(f"error: {note}"), err=True)
+            typer.echo(make_printable(f"error: {note}"), err=True)
 
 
 def _with_caveat_column(table: Table, runs: Sequence[LoadedRun], form: Format) -> Table:

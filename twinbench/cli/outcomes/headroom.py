@@ -121,12 +121,12 @@ def _refuse_page(html: str, workloads: int, *, json_: bool) -> None:
 
 
 def _write_page(found: Headroom, html: str, command: str) -> None:
-    from twinbench.cli.output import printable, write_text
+    from twinbench.cli.output import make_printable, write_text
     from twinbench.outcomes.report import make_page
 
     written = make_page(found, command)
     write_text(written, html)
-    typer.echo(f"{printable(html)}: {len(written.encode()):,} bytes, opens offline", err=True)
+    typer.echo(f"{make_printable(html)}: {len(written.encode()):,} bytes, opens offline", err=True)
 
 
 def _command(

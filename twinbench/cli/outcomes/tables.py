@@ -8,7 +8,7 @@ import typer
 
 from twinbench.cli.options import FormatOption, JsonOption, OutputOption, StoreOption
 from twinbench.cli.outcomes.options import TableArgument
-from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
+from twinbench.cli.output import Column, Format, Table, make_printable, print_json, print_table, progress
 from twinbench.display.wording import format_count
 
 
@@ -56,7 +56,7 @@ def import_(
     """
     from twinbench.api.outcomes import read_outcomes
     from twinbench.outcomes.columns import parse_columns
-    from twinbench.outcomes.keeping import Provenance, store_table, require_free_name
+    from twinbench.outcomes.keeping import Provenance, require_free_name, store_table
     from twinbench.outcomes.reading import ReadOptions
     from twinbench.storage.store import Store
 
@@ -68,17 +68,17 @@ def import_(
         read, caveat = read_outcomes(paths, wanted)
         info = store_table(read, name, opened, told.with_note(caveat), replace=replace)
     for each in read.notes:
-        typer.echo(printable(f"note: {each}"), err=True)
+        typer.echo(make_printable(f"note: {each}"), err=True)
     if json_:
         print_json(info.to_json())
         return
     typer.echo(
         f"imported {info.name}: {format_count(info.outcomes, 'outcome')}, {format_count(info.models, 'model')} on "
-        f"{format_count(info.tasks, 'task')} of {printable(', '.join(info.workloads))}; "
+        f"{format_count(info.tasks, 'task')} of {make_printable(', '.join(info.workloads))}; "
         f"{format_count(info.unknown_verdicts, 'unknown verdict')}, {format_count(info.unknown_costs, 'unknown cost')}"
     )
     if info.note:
-        typer.echo(printable(info.note))
+        typer.echo(make_printable(info.note))
     typer.echo(f"next: twinbench outcomes show {info.name}")
 
 
@@ -99,7 +99,7 @@ def list_(
     opened = Store(store)
     found, damaged = list_tables(opened)
     for error in damaged:
-        typer.echo(printable(f"error: {error}"), err=True)
+        typer.echo(make_printable(f"error: {error}"), err=True)
     if json_:
         print_json({"tables": [info.to_json() for info in found]}, output)
     else:

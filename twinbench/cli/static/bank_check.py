@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from twinbench.cli.options import BankArgument, FormatOption, JsonOption, OutputOption, SplitOption, StoreOption
-from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
+from twinbench.cli.output import Column, Format, Table, make_printable, print_json, print_table, progress
 from twinbench.display.wording import format_count
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def check(
         print_table(Table(title, columns, report.records(), report.notes, caveat=report.caveat), form, output)
     if report.failed:
         failed = ", ".join(each.name for each in report.checks if each.status == "fail")
-        typer.echo(f"error: failed checks: {printable(failed)}", err=True)
+        typer.echo(f"error: failed checks: {make_printable(failed)}", err=True)
         raise typer.Exit(1)
 
 
@@ -81,7 +81,7 @@ def print_leaks(info: BankInfo, found: list[LeakCheck]) -> None:
     if len(found) > _NAMED_AT_IMPORT:
         named.append(f"{len(found) - _NAMED_AT_IMPORT} more")
     typer.echo(
-        printable(
+        make_printable(
             f"note: labels can be predicted without reading the conversation, by {', '.join(named)}: "
             f"twinbench bank check {info.name}"
         ),

@@ -9,7 +9,7 @@ import typer
 
 from twinbench.cli.help import Group, Panel
 from twinbench.cli.options import FormatOption, JsonOption, OutputOption
-from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, write_text
+from twinbench.cli.output import Column, Format, Table, make_printable, print_json, print_table, write_text
 from twinbench.display.wording import format_count
 
 if TYPE_CHECKING:
@@ -83,7 +83,9 @@ def export(
     if json_:
         print_json({"rows": len(rows), "may_be_lowered": about, "output": output, "html": page})
     elif output != "-":
-        typer.echo(printable(f"{format_count(len(rows), 'row')} of {about:,} that may be lowered: {output}"), err=True)
+        typer.echo(
+            make_printable(f"{format_count(len(rows), 'row')} of {about:,} that may be lowered: {output}"), err=True
+        )
 
 
 @app.command()

@@ -148,7 +148,10 @@ def _difference_table(found: Difference) -> Table:
         for each in found.trajectories
         for step in each.disagreements
     ]
-    apart = f"{format_count(found.rows, 'row')} in {format_count(found.differing_trajectories, 'trajectory', 'trajectories')}"
+    apart = (
+        f"{format_count(found.rows, 'row')} in "
+        f"{format_count(found.differing_trajectories, 'trajectory', 'trajectories')}"
+    )
     passes = f"trajectories that only A passes: {found.only_a_passes}, only B: {found.only_b_passes}"
     notes = [
         f"A is {found.router_a}, B is {found.router_b}; they differ on {apart}",

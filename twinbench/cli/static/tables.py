@@ -277,7 +277,8 @@ def _summary_row(board: Board, entry: Entry) -> list[str]:
 
 def _title(setting: Setting) -> str:
     return (
-        f"{setting.part}: {format_count(setting.rows, 'row')}, {format_trajectories(setting.trajectories, setting.groups)}; "
+        f"{setting.part}: {format_count(setting.rows, 'row')}, "
+        f"{format_trajectories(setting.trajectories, setting.groups)}; "
         f"protocol {short(setting.protocol)}, bank {short(setting.bank.sha256)}"
     )
 
@@ -292,7 +293,7 @@ def _interval_note(board: Board) -> str:
     assert board.resampling is not None  # noqa: S101 - asked by the caller
     drawn = board.resampling
     every = [each for entry in board.entries for each in (entry.intervals or {}).values()]
-    reasons = {each.reason for each in every if each.reason is not None and each.reason.startswith("too little")}
+    reasons = {each.reason for each in every if each.reason is not None}
     if reasons and not any(each.ends for each in every):
         return f"No intervals and no order of ranks: {'; '.join(sorted(reasons))}."
     return (

@@ -1,7 +1,7 @@
-"""A page as one file: no request leaves it, no script runs in it, and what others wrote shows as text.
+"""Render an HTML page as one self-contained file: no requests, no scripts, and all inserted text escaped.
 
-A track's template stands beside the module that fills it, and extends ``base.html`` of this folder. Whatever a template
-prints is made printable and escaped; only what the templates themselves and ``plots`` made is markup.
+A track's template is in the same folder as the module that fills it, and extends ``base.html`` of this folder. Only
+the templates themselves and ``plots`` produce markup.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ MISSING = "–"
 
 
 def render_page(template: Path, content: Mapping[str, Any]) -> str:
-    """A page.
+    """Render a page from a template.
 
     Args:
-        template: its file; others in its folder and those of this one can be used by name.
-        content: what its template prints.
+        template: the template's file; it can include other templates of its folder and of this folder by name.
+        content: the variables of the template.
     """
     return _environment(template.parent).get_template(template.name).render(content)
 
@@ -53,7 +53,7 @@ def _environment(folder: Path) -> Environment:
 
 
 def format_number(value: float | None, decimals: int = 0, sign: str = "") -> str:
-    """A number with so many decimals; a dash for none. ``sign`` is ``+`` to show it always."""
+    """Format a number; None becomes a dash, and ``sign="+"`` also shows the sign of positive numbers."""
     if value is None:
         return MISSING
     written = f"{value:{sign},.{decimals}f}"
@@ -61,12 +61,16 @@ def format_number(value: float | None, decimals: int = 0, sign: str = "") -> str
 
 
 def format_interval(ends: tuple[float, float] | None, decimals: int = 1) -> str:
-    """An interval in brackets; nothing for none."""
+    """Format an interval in brackets; None becomes an empty string."""
     return "" if ends is None else f"[{format_number(ends[0], decimals)}, {format_number(ends[1], decimals)}]"
 
 
 def shorten_middle(text: str, most: int) -> tuple[str, int]:
-    """The beginning and the end of a text, and how many characters between them were left out."""
+    """Cut the middle out of a text that is longer than ``most`` characters.
+
+    Returns:
+        The shortened text, and the number of characters that were left out.
+    """
     left_out = len(text) - most
     if left_out <= 0:
         return text, 0

@@ -272,7 +272,7 @@ def test_a_file_of_tasks_is_checked_wholly_before_anything_is_asked(tmp_path: Pa
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"taks": "x"}, "executor.taks is not a field that is known here"),
+        ({"taks": "x"}, "executor.taks is not a known field"),
         ({"pool": None}, "executor.pool"),
         ({"pool": "static-2026-04"}, "a live one is needed"),
         ({"api_base": None}, "executor.api_base is missing"),
