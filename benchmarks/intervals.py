@@ -62,7 +62,7 @@ def _drawing() -> Iterator[Measurement]:
 
 def _score(folder: Path) -> Measurement:
     store = Store(folder / "store")
-    path = BANK if BANK.is_file() else _made_up(folder)
+    path = BANK if BANK.is_file() else _write_bank(folder)
     import_bank(str(path), "bank", store)
     scored = (TWINBENCH, "static", "score", "depth-rule", "--bank", "bank")
     without = a_command(*scored, "--resamples", "0", store=store)
@@ -75,7 +75,7 @@ def _score(folder: Path) -> Measurement:
     )
 
 
-def _made_up(folder: Path) -> Path:
+def _write_bank(folder: Path) -> Path:
     dice = random.Random(0)  # noqa: S311 - no secret
     rows = (
         row

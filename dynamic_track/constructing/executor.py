@@ -68,11 +68,11 @@ def agent_executor(settings: Mapping[str, Any], context: ExecutorContext) -> Abs
         ContentError: a file of tasks, of a pool or of skills is not valid.
         TwinbenchError: something that the live track needs is not installed, or the hub cannot be read.
     """
-    return _opened(prepare_work(read_settings(settings), context.progress), context)
+    return _open_executor(prepare_work(read_settings(settings), context.progress), context)
 
 
 @contextmanager
-def _opened(work: ExecutorInputs, context: ExecutorContext) -> Iterator[TaskExecutor]:
+def _open_executor(work: ExecutorInputs, context: ExecutorContext) -> Iterator[TaskExecutor]:
     with ExitStack() as stack:
         journal = stack.enter_context(Journal.open(context.directory / "journal", work.secrets))
         yield AgentExecutor(work, context, journal, stack)

@@ -195,7 +195,7 @@ class Bank:
         shares = parse_shares(parts)
         found = near_duplicates_of(self.first_messages()) if near_duplicates else None
         plan = plan_split(name, self.labels(), shares, seed, found, self.named_groups())
-        with self.store.aside(split_path(self.folder, self.info.sha256, name)) as temporary:
+        with self.store.replacing(split_path(self.folder, self.info.sha256, name)) as temporary:
             temporary.write_text(json.dumps(plan.to_json(self.info.sha256)) + "\n", "utf-8")
         return plan
 

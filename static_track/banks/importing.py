@@ -359,7 +359,7 @@ def _keep_manifest(manifest: Mapping[str, Any] | None, info: BankInfo, store: St
     """Keep the manifest of the build that made a bank; a bank that was not built has none."""
     path = store.bank_dir(info.name) / info.manifest_name
     if manifest is not None:
-        with store.aside(path) as temporary:
+        with store.replacing(path) as temporary:
             temporary.write_text(json.dumps(manifest, ensure_ascii=False), "utf-8")
     else:
         path.unlink(missing_ok=True)
@@ -375,7 +375,7 @@ def _write(parsed: ParsedBank, info: BankInfo, store: Store, base: Iterable[Base
     trajectories = parsed.trajectories()
     groups = parsed.groups()
     path = store.bank_dir(info.name) / info.file_name
-    with store.aside(path) as temporary:
+    with store.replacing(path) as temporary:
         progress("writing the bank", 0, None)
         try:
             write_bank_file(

@@ -20,7 +20,7 @@ from twinbench.construction.execution import ConstructionTask, Execution
 from twinbench.construction.proposing import NOT_DOWNGRADEABLE
 from twinbench.display.html.page import shorten_middle
 from twinbench.errors import UsageError
-from twinbench.providers.metering import metered_llm
+from twinbench.providers.metering import open_metered_llm
 from twinbench.reading.strict_json import parse_json
 from twinbench.reading.validation import describe_validation_error, field_path
 from twinbench.routing.llm import LlmError
@@ -146,7 +146,7 @@ def open_model(settings: Mapping[str, Any], ladder: Ladder) -> Iterator[ModelPro
         raise UsageError(
             f"[proposer], field {field_path(details['loc'])}: {describe_validation_error(details)}"
         ) from None
-    with metered_llm(read.api_base, read.api_key_env, read.usd, read.pool, option="proposer.usd", who="it") as llm:
+    with open_metered_llm(read.api_base, read.api_key_env, read.usd, read.pool, option="proposer.usd", who="it") as llm:
         assert llm is not None  # noqa: S101 - there is an address
         candidates = [each.id for each in llm.pool.candidates]
         if read.candidate not in candidates:

@@ -96,7 +96,7 @@ class BuildIdentity(_Model):
             *_pairs(self.search, other.search, ""),
             *_pairs(self, other, "search", "executor", *(("tasks",) if other.has_all_of(self) else ())),
             *_pairs(self.executor, other.executor, "identity", prefix="executor."),
-            *_named(self.executor.identity, other.executor.identity),
+            *_name_differences(self.executor.identity, other.executor.identity),
         ):
             if name not in (_MAY_CHANGE,) and was != now:
                 found.append(f"{name} was {_short_json(was)}, is now {_short_json(now)}")
@@ -148,7 +148,7 @@ def _pairs(was: BaseModel, now: BaseModel, *but: str, prefix: str = "") -> list[
     return [(prefix + name, getattr(was, name), getattr(now, name)) for name in names]
 
 
-def _named(was: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+def _name_differences(was: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, Any, Any]]:
     return [(f"executor.{name}", was.get(name), now.get(name)) for name in dict.fromkeys([*was, *now])]
 
 

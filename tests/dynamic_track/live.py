@@ -24,7 +24,7 @@ from tests.cli.commands import Ran, twinbench
 from tests.plugins.hosting import SESSION_WIDE_VARIABLE
 from tests.timing import until as until
 from twinbench.calls.journal import JOURNAL_FILE, read_journal
-from twinbench.containers.ownership import NAMESPACE_VARIABLE, namespace
+from twinbench.containers.ownership import NAMESPACE_VARIABLE, container_namespace
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -298,7 +298,7 @@ class Victims:
             by: the signal that it sends itself there.
         """
         assert self._process.stdin is not None
-        order = {"arguments": list(arguments), "kill": kill, "by": int(by), "namespace": namespace()}
+        order = {"arguments": list(arguments), "kill": kill, "by": int(by), "namespace": container_namespace()}
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         self._running = int(self._line())

@@ -54,10 +54,10 @@ def compare_runs(
     first: Path | str, second: Path | str, *, resampling: Resampling = DEFAULT_RESAMPLING
 ) -> RunComparison:
     """Compare two live runs case by case."""
-    from dynamic_track.results.live_score import compared
+    from dynamic_track.results.live_score import compare_two_runs
     from dynamic_track.results.loading import load_run
 
-    return compared(load_run(Path(first)), load_run(Path(second)), resampling)
+    return compare_two_runs(load_run(Path(first)), load_run(Path(second)), resampling)
 
 
 def run(

@@ -45,7 +45,7 @@ class OwnCallError(CausedError):
 
 
 @dataclass
-class RecordedDecisionContext(DecisionContext):
+class JournalledDecision(DecisionContext):
     """A decision of a trial, whose LLM calls are recorded in the journal."""
 
     log: TrialLog = field(kw_only=True)
@@ -85,7 +85,7 @@ class MeteredLlm(RouterLlm):
     def _answer(self, deciding: DecisionContext, question: Question) -> Reply:
         chosen = self._resolve_candidate(question.candidate)
         request, worst_usd = self._build_request(deciding, chosen, question)
-        if isinstance(deciding, RecordedDecisionContext):
+        if isinstance(deciding, JournalledDecision):
             answered = self._answer_from_recording(deciding, chosen, request, worst_usd)
         else:
             answered = self._fetch_answer(deciding, chosen, request, worst_usd, None)
@@ -138,7 +138,7 @@ class MeteredLlm(RouterLlm):
         return request, worst_case_usd(tokens, chosen.prices.prices(), question.max_tokens)
 
     def _answer_from_recording(
-        self, deciding: RecordedDecisionContext, chosen: LiveCandidate, request: Request, worst_usd: Decimal
+        self, deciding: JournalledDecision, chosen: LiveCandidate, request: Request, worst_usd: Decimal
     ) -> AnsweredAttempt:
         """Return the recorded answer, else fetch a new one."""
         log, step = deciding.log, deciding.step

@@ -46,10 +46,10 @@ def command_line(track: str, arguments: list[str], options: dict[str, Any], outp
     out.
     """
     target = {"-o": output if output == "-" else Path(output).name}
-    return spelled(["twinbench", track, "report", *map(display_spec, arguments)], options | target)
+    return command_text(["twinbench", track, "report", *map(display_spec, arguments)], options | target)
 
 
-def spelled(words: list[str], options: dict[str, Any]) -> str:
+def command_text(words: list[str], options: dict[str, Any]) -> str:
     """Words and options as they are typed, without folders of this machine; None is left out, lists are repeated."""
     more = [
         word

@@ -47,13 +47,13 @@ def labels(*, role: str, run: str, case: str, life_s: float) -> dict[str, str]:
         RUN: run,
         CASE: case,
         DEADLINE: str(int(time.time() + life_s)),
-        NAMESPACE: namespace(),
+        NAMESPACE: container_namespace(),
         _MACHINE: machine_identity(),
         _PROCESS: process_identity(os.getpid()),
     }
 
 
-def namespace() -> str:
+def container_namespace() -> str:
     """Return the prefix that tells whose containers are whose on a shared engine; empty by default.
 
     Users who share an engine set ``TWINBENCH_NAMESPACE``: garbage is only collected within a namespace.
@@ -79,13 +79,13 @@ class AbandonedContainer:
 
 def find_abandoned(engine: Engine) -> list[AbandonedContainer]:
     """Return the containers of twinbench in this namespace that no live run owns."""
-    return [found for found, _ in _abandoned(engine)]
+    return [found for found, _ in _list_abandoned(engine)]
 
 
 def collect_garbage(engine: Engine) -> list[AbandonedContainer]:
     """Remove the containers of twinbench in this namespace that no live run owns, and return what was removed."""
     removed = []
-    for found, container in _abandoned(engine):
+    for found, container in _list_abandoned(engine):
         remove_container(container)
         removed.append(found)
     return removed
@@ -100,12 +100,12 @@ def remove_container(container: Container) -> None:
         return
 
 
-def _abandoned(engine: Engine) -> list[tuple[AbandonedContainer, Container]]:
+def _list_abandoned(engine: Engine) -> list[tuple[AbandonedContainer, Container]]:
     with docker_errors_as_ours("list containers"):
         # A container that is removed while the list is made cannot be inspected.
         containers = engine.client.containers.list(all=True, filters={"label": ROLE}, ignore_removed=True)
     found = []
-    mine = namespace()
+    mine = container_namespace()
     for container in containers:
         marks: Mapping[str, str] = container.labels
         # Containers that were started before there were namespaces have no such label: they count as without a name.

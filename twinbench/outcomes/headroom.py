@@ -283,7 +283,7 @@ def _compute_saving(
     penalty_usd: float,
     resampling: Resampling | None,
 ) -> Saving:
-    """Compute the saving of the lowest bill in hindsight against the best single model, over tasks known for every tier."""
+    """Compute what the lowest bill in hindsight saves against the best single model, of tasks known for every tier."""
     here = np.all([each.policy.known for each in constants], axis=0)
     priced = [each for each in constants if each.mean_bill_usd is not None]
     if not here.any():

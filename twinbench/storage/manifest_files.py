@@ -93,13 +93,13 @@ def _load_shipped(name: str) -> AnyManifest:
     return load_manifest(name)
 
 
-def _known(name: str) -> AnyManifest:
+def _load_named(name: str) -> AnyManifest:
     return _load_shipped(name) if name in manifest_names() else load_manifest(name)
 
 
 def static_manifest(name: str = DEFAULT_STATIC) -> StaticManifest:
     """Load the static manifest with this name or path."""
-    manifest = _known(name)
+    manifest = _load_named(name)
     if not isinstance(manifest, StaticManifest):
         raise UsageError(f"{name} is a manifest of kind {manifest.kind!r}, but a static one is needed")
     return manifest
@@ -107,7 +107,7 @@ def static_manifest(name: str = DEFAULT_STATIC) -> StaticManifest:
 
 def live_manifest(name: str = DEFAULT_LIVE) -> LiveManifest:
     """Load the live manifest with this name or path."""
-    manifest = _known(name)
+    manifest = _load_named(name)
     if not isinstance(manifest, LiveManifest):
         raise UsageError(f"{name} is a manifest of kind {manifest.kind!r}, but a live one is needed")
     return manifest

@@ -143,7 +143,7 @@ class Store:
         Raises:
             UsageError: the name exists and ``replace`` is False.
         """
-        with self.aside(self.bank_dir(name) / "bank.json") as temporary:
+        with self.replacing(self.bank_dir(name) / "bank.json") as temporary:
             temporary.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
             if not replace:
                 _take_name(temporary, self.bank_dir(name) / "bank.json", _name_exists("bank", name))
@@ -170,7 +170,7 @@ class Store:
             StoreWriteError: the store cannot be written, or the disk is full.
         """
         path = self.outcomes_file(name)
-        with self.aside(path) as temporary:
+        with self.replacing(path) as temporary:
             yield temporary
             if not replace:
                 _take_name(temporary, path, _name_exists("table of outcomes", name))
@@ -205,7 +205,7 @@ class Store:
         return UsageError(f"no bank {name!r} in {self.root} (banks: {', '.join(names) or 'none yet'}){then}")
 
     @contextmanager
-    def aside(self, path: Path) -> Iterator[Path]:
+    def replacing(self, path: Path) -> Iterator[Path]:
         """A temporary path beside ``path``; what is written there is moved to ``path`` when the block ends well.
 
         A file or a folder. Where the block fails, nothing is left. What stands at ``path`` is replaced if it is a

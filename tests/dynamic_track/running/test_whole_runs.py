@@ -30,7 +30,7 @@ from tests.timing import wall_s
 from twinbench.calls.journal import read_journal
 from twinbench.containers.building import build_image
 from twinbench.containers.engine import Engine
-from twinbench.containers.ownership import NAMESPACE, namespace
+from twinbench.containers.ownership import NAMESPACE, container_namespace
 from twinbench.display.wording import format_count
 
 KILLS = range(20)
@@ -210,7 +210,7 @@ def docker_s(engine: Engine, image: str, at_once: int) -> tuple[float, float]:
 
     def container() -> None:
         made = engine.client.containers.create(
-            image, ["sleep", "600"], network_mode="none", labels={NAMESPACE: namespace()}
+            image, ["sleep", "600"], network_mode="none", labels={NAMESPACE: container_namespace()}
         )
         try:
             made.start()

@@ -189,12 +189,12 @@ def compare(
     Exit code 1 if a router failed in every case, so that the comparison says little.
     """
     from dynamic_track.results.common import common_cases
-    from dynamic_track.results.live_score import compared, failed_runs
+    from dynamic_track.results.live_score import compare_two_runs, failed_runs
     from dynamic_track.results.loading import load_run
 
     drawing = ComparisonResamplingOptions(resamples=resamples, level=level).resampling()
     what_if = _prices(prices)
-    found = compared(load_run(first, what_if), load_run(second, what_if), drawing)
+    found = compare_two_runs(load_run(first, what_if), load_run(second, what_if), drawing)
     common = common_cases((found.first, found.second))
     if json_:
         print_json({**found.to_json(), "common": common.to_json()}, output)

@@ -139,7 +139,7 @@ def _command(
 ) -> str:
     from pathlib import Path
 
-    from twinbench.cli.pages import spelled
+    from twinbench.cli.pages import command_text
 
     options: dict[str, Any] = {
         "--tiers": ",".join(f"{tier}={model}" for tier, model in found.tiers.items()),
@@ -154,7 +154,7 @@ def _command(
         "--seed": resampling.seed,
         "--html": Path(html).name,
     }
-    return spelled(["twinbench", "outcomes", "headroom", found.info.name], options)
+    return command_text(["twinbench", "outcomes", "headroom", found.info.name], options)
 
 
 def _table(found: list[Headroom]) -> Table:

@@ -36,7 +36,7 @@ def open_evaluator(
     """
     from static_track.banks.opening import open_bank
     from static_track.evaluator import Evaluator
-    from twinbench.providers.metering import metered_llm
+    from twinbench.providers.metering import open_metered_llm
     from twinbench.storage.manifest_files import static_manifest
     from twinbench.storage.store import Store
 
@@ -44,7 +44,7 @@ def open_evaluator(
     with (
         progress() as shown,
         open_bank(chosen.bank, Store(chosen.store), shown) as opened,
-        metered_llm(gateway.api_base, gateway.api_key_env, gateway.router_usd, gateway.pool) as llm,
+        open_metered_llm(gateway.api_base, gateway.api_key_env, gateway.router_usd, gateway.pool) as llm,
     ):
         judge = Evaluator(
             opened,
