@@ -177,7 +177,7 @@ def test_columns_of_other_names_are_guessed_with_a_word_or_named(tmp_path: Path)
         ([outcome("a", "t")], ("--name", "openhands-verified"), 2, "ships with twinbench"),
         ([outcome("a", "t")], ("--model", ""), 2, "the model of all outcomes must be a name"),
         ([outcome("a", "t")], ("--workload", "a\x1b[31m"), 2, "the workload of all outcomes must be a name"),
-        ([outcome(" a", "t"), outcome("a ", " t", 0)], (), 1, "line 3: a on t stands at line 2 already"),
+        ([outcome(" a", "t"), outcome("a ", " t", 0)], (), 1, "line 3: a on t is already at line 2"),
     ],
 )
 def test_what_is_wrong_is_named_by_its_place_and_nothing_is_imported(

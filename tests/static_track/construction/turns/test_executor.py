@@ -258,7 +258,7 @@ def test_a_file_of_tasks_is_checked_wholly_before_anything_is_asked(tmp_path: Pa
     for said in (
         "line 2, field id: 'a' is in the file twice",
         "line 3, field id: cannot be a task's id",
-        "line 4, field check.kind: no evaluator is called 'guess'",
+        "line 4, field check.kind: no evaluator is named 'guess'",
         "line 5, field check.text",
         "line 6, field check.json_schema: refers to 'https://example.org/schema'",
         "line 7, field check.evidence",
