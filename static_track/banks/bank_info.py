@@ -12,19 +12,10 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from static_track.banks.bank_file import SCHEMA_VERSION
-from static_track.banks.embedded_names import DEFAULT_BANK
 from twinbench.display.wording import format_count
 from twinbench.errors import TwinbenchError
 from twinbench.storage.store import Store
 from twinbench.text.messages import PROTOCOL_TEXT_RULES
-
-_ILLUSTRATIVE = (
-    "The labels of the embedded bank are illustrative: set by hand, not found by execution. Its scores cannot rank "
-    "routers."
-)
-
-STARTER_SHA256 = "3a3ae228687252eed1421b3e20414f74b45810ee62cd3c407e27a63628efb187"
-"""SHA-256 of the embedded bank, by which it is recognised under any name."""
 
 _TASK_LABELS = (
     "In every trajectory of the bank all rows have the same label: the labels are those of tasks, not of steps, and "
@@ -82,8 +73,6 @@ class BankInfo:
         Everything that shows numbers of a bank takes the caveat from here.
         """
         found = [] if self.labelled else [_UNLABELLED]
-        if self.labelled and (self.name == DEFAULT_BANK or self.sha256 == STARTER_SHA256):
-            found.append(_ILLUSTRATIVE)
         if self.task_labels:
             found.append(_TASK_LABELS)
         found += self.caveats[:_MOST_CAVEATS]

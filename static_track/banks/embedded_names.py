@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-DEFAULT_BANK = "starter"
+DEFAULT_BANK = "rehearsal"
 """The embedded bank that is used where no bank is named."""
 
-EMBEDDED: Mapping[str, str] = {DEFAULT_BANK: "starter_bank.jsonl"}
-"""The embedded banks: the name in every store, which is reserved, and the file or the build's directory that comes with
-twinbench."""
+EMBEDDED: Mapping[str, str] = {DEFAULT_BANK: "rehearsal"}
+"""The embedded banks: the name in every store, which is reserved, and the folder of the build that ships here."""

@@ -194,7 +194,7 @@ def test_a_shallow_checkout_fetches_what_it_compares_with(repository: Path, tmp_
     git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{repository}", str(clone))
     bank = clone / "bank.jsonl"
     subprocess.run(
-        [tools / "bin" / "twinbench", "bank", "export", "starter", "--output", bank],
+        [tools / "bin" / "twinbench", "bank", "export", "rehearsal", "--output", bank],
         env={**os.environ, "TWINBENCH_STORE": str(tmp_path / "store")},
         check=True,
         capture_output=True,
@@ -234,7 +234,7 @@ def test_what_a_router_needs_is_installed_beside_twinbench(repository: Path, tmp
     (repository / "uses.py").write_text(
         "import rules\n\n\nclass Mine:\n    def route(self, call):\n        return rules.TIER\n"
     )
-    runner.inputs = {"router": "uses.py:Mine", "bank": "starter", "fail-under": "", "working-directory": "."}
+    runner.inputs = {"router": "uses.py:Mine", "bank": "rehearsal", "fail-under": "", "working-directory": "."}
     assert runner.run(steps_of(load(ACTION))[-1], **first_python()) == 0, runner.log
     assert "uses.py:Mine" in runner.summary
 
@@ -266,7 +266,7 @@ def pull_request(tmp_path: Path, tools: Path) -> Path:
     git(submitted, "commit", "--quiet", "--message", "base")
     (submitted / "my_router.py").write_text(ROUTER.format(tier="mid"))
     twinbench_at(tools, submitted, "submit", "pack", "--example", stdout=submitted / "info.toml")
-    packed = ("my_router.py:Mine", "--bank", "starter", "--info", "info.toml", "-o", "results/incoming/new one.zip")
+    packed = ("my_router.py:Mine", "--bank", "rehearsal", "--info", "info.toml", "-o", "results/incoming/new one.zip")
     twinbench_at(tools, submitted, "submit", "pack", *packed)
     git(submitted, "add", ".")
     git(submitted, "commit", "--quiet", "--message", "a submission")
@@ -295,7 +295,7 @@ def test_the_workflow_verifies_what_a_pull_request_adds_and_nothing_else(pull_re
     code = runner.run(verify, **offline)
 
     assert "**Verification of my-router**" in runner.summary
-    assert "| scores | static/starter/predictions.jsonl | pass |" in runner.summary
+    assert "| scores | static/rehearsal/predictions.jsonl | pass |" in runner.summary
     assert "old.zip" not in runner.log
     assert code == int("| fail |" in runner.summary), runner.log
     assert runner.run(check) == 0, runner.log

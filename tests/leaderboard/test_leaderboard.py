@@ -245,7 +245,7 @@ def test_what_may_not_be_ranked_says_why(results: Path) -> None:
     add(results, "seen", static_result(combined=99, in_sample=True))
     add(results, "unsure", static_result(combined=70, spread=None))
     add(results, "fine", static_result(combined=50))
-    add(results, "toy", static_result(bank="starter", caveat="Its scores rank nothing."))
+    add(results, "toy", static_result(bank="rehearsal", caveat="Its scores rank nothing."))
     official, toy = tables(results)
     assert [row.name for row in official.ranked] == ["fine"]
     assert {row.name: str(row.reason)[:9] for row in official.unranked} == {"seen": "in-sample", "unsure": "it has no"}

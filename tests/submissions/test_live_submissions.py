@@ -312,7 +312,7 @@ def test_another_router_is_found(workshop: Workshop, packed: Path, tmp_path: Pat
     ran = pack(other, tmp_path / "x.zip", "--run", workshop.folder / "ran")
     assert ran.code == 2
     assert "made with another router" in ran.err
-    pack(other, tmp_path / "static.zip", "--bank", "starter").succeeded()
+    pack(other, tmp_path / "static.zip", "--bank", "rehearsal").succeeded()
     theirs = json.loads(contents(tmp_path / "static.zip")["submission.json"])["router"]
 
     def swapped(manifest: dict[str, Any]) -> None:

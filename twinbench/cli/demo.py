@@ -71,7 +71,7 @@ def demo(
             "models"
         )
     typer.echo(
-        f"Ran: {len(ROUTERS)} routers and {len(board.entries) - len(ROUTERS)} references over {board.rows} calls of "
+        f"Ran: {len(ROUTERS)} routers and {len(board.entries) - len(ROUTERS)} references over {board.rows:,} calls of "
         f"{format_count(board.trajectories, 'agent trajectory', 'agent trajectories')}{live}. {spent}\n"
         "Try next:\n"
         "  twinbench static score path/to/my_router.py:Mine          your own router on the same bank\n"

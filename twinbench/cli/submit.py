@@ -365,7 +365,7 @@ def _pairs(given: list[str]) -> dict[str, str]:
     for each in given:
         bank, mark, file = each.partition("=")
         if not (bank and mark and file):
-            raise UsageError(f"--predictions {each}: give a bank and a file, such as starter=mine.jsonl")
+            raise UsageError(f"--predictions {each}: give a bank and a file, such as rehearsal=mine.jsonl")
         if bank in found:
             raise UsageError(f"--predictions: {bank} is named twice")
         found[bank] = file
