@@ -29,7 +29,7 @@ BY_NAME = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 JSON_PAGES = (
     "json.md",
     "live.md",
-    "run-a-case.md",
+    "run-live.md",
     "rehearsal.md",
     "imported-runs.md",
     "audit.md",
@@ -44,7 +44,7 @@ JSON_PAGES = (
 )
 NEEDS_DOCKER = "<!-- needs: docker"
 WITH_CONTAINERS = [page for page in PAGES if page.read_text("utf-8").startswith(NEEDS_DOCKER)]
-IN_SUITE = ("README.md", "getting-started.md", "json.md", "run-a-case.md")
+IN_SUITE = ("README.md", "getting-started.md", "json.md", "run-live.md")
 """Pages whose examples run in the suite: each group of commands once. ``make acceptance PART=pages`` runs them all."""
 
 
