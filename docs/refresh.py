@@ -11,7 +11,8 @@ Conventions of README.md and docs/*.md:
 ``python`` block
     Is run by itself in the same folder.
 ``text`` or ``json`` block right after a block that shows no output
-    What the last command or the Python code prints. JSON is compared by content, not by layout.
+    What the last command or the Python code prints. JSON is compared by content, not by layout, also where it is the
+    whole output of a command in a ``console`` block.
 any block with ``title="NAME"``
     Is written to the file NAME in that folder.
 ``…``
@@ -141,10 +142,18 @@ def _commands(block: Block, output: Shown | None) -> Iterator[Step]:
         while after < end and lines[after].startswith("> "):
             after += 1
         command = "\n".join(line[2:] for line in lines[start:after])
-        shown = Shown("text", tuple(lines[after:end]), block.first + after, block.first + end)
+        shown = Shown(_form(lines[after:end]), tuple(lines[after:end]), block.first + after, block.first + end)
         if not shown.lines and end == len(lines) and output is not None:
             shown = output
         yield Step("command", command, block.first + start + 1, shown=shown)
+
+
+def _form(shown: Sequence[str]) -> Literal["text", "json"]:
+    """Whether the output of a command is one JSON object, which is compared by content, or text."""
+    try:
+        return "json" if isinstance(json.loads("\n".join(shown)), dict) else "text"
+    except ValueError:
+        return "text"
 
 
 def check(markdown: str, folder: Path, commands: Path | None = None) -> list[Mismatch]:

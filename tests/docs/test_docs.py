@@ -265,6 +265,15 @@ def test_a_page_that_shows_something_else_is_found_and_refreshed(
 
 
 @needs_a_shell
+def test_json_of_a_command_is_compared_by_content_where_it_is_shown(tmp_path: Path) -> None:
+    page = '```console\n$ echo \'{"b": 2, "a": [1, 2]}\'\n{"a": [1, "…"],\n "…": ""}\n$ echo done\ndone\n```\n'
+    assert refresh.check(page, tmp_path) == []
+    (tmp_path / "other").mkdir()
+    (wrong,) = refresh.check(page.replace('[1, "…', '[3, "…'), tmp_path / "other")
+    assert refresh.refreshed(page, [wrong]) == page.replace("\n ", " ")
+
+
+@needs_a_shell
 def test_a_command_that_fails_is_found_and_left_for_a_person(tmp_path: Path) -> None:
     page = "```console\n$ echo no; exit 3\nno\n```\n"
     (wrong,) = refresh.check(page, tmp_path)
