@@ -57,7 +57,7 @@ _PROGRESS = re.compile(r"[a-z][^…]* …")
 """A line that a command prints where it takes over a second, without a terminal."""
 
 _VARIES = frozenset({"latency_ms", "imported"})
-_JSON_WIDTH = 110
+_JSON_WIDTH = 120
 
 
 @dataclass(frozen=True)
@@ -307,7 +307,7 @@ def _updated(shown: Any, printed: Any) -> Any:
 
 
 def _laid_out(value: Any, indent: int = 0, before: int = 0) -> str:
-    """JSON in which whatever fits a line takes one line."""
+    """JSON with as much on a line as fits."""
     whole = json.dumps(value, ensure_ascii=False)
     if not isinstance(value, dict | list) or not value or indent + before + len(whole) < _JSON_WIDTH:
         return whole
@@ -321,7 +321,12 @@ def _laid_out(value: Any, indent: int = 0, before: int = 0) -> str:
     else:
         items = [_laid_out(item, indent + 2) for item in value]
         opening, closing = "[]"
-    return f"{opening}\n{inner}" + f",\n{inner}".join(items) + f"\n{' ' * indent}{closing}"
+    lines = items[:1]
+    for item in items[1:]:
+        joined = f"{lines[-1]}, {item}"
+        fits = "\n" not in joined and len(inner) + len(joined) < _JSON_WIDTH
+        lines = [*lines[:-1], joined] if fits else [*lines, item]
+    return f"{opening}\n{inner}" + f",\n{inner}".join(lines) + f"\n{' ' * indent}{closing}"
 
 
 def main(arguments: Sequence[str]) -> int:
