@@ -11,7 +11,8 @@ Conventions of README.md and docs/*.md:
 ``python`` block
     Is run by itself in the same folder.
 ``text`` or ``json`` block right after a block that shows no output
-    What the last command or the Python code prints. JSON is compared by content, not by layout.
+    What the last command or the Python code prints. JSON is compared by content, not by layout, also where it is the
+    whole output of a command in a ``console`` block.
 any block with ``title="NAME"``
     Is written to the file NAME in that folder.
 ``…``
@@ -56,7 +57,7 @@ _PROGRESS = re.compile(r"[a-z][^…]* …")
 """A line that a command prints where it takes over a second, without a terminal."""
 
 _VARIES = frozenset({"latency_ms", "imported"})
-_JSON_WIDTH = 110
+_JSON_WIDTH = 120
 
 
 @dataclass(frozen=True)
@@ -141,10 +142,18 @@ def _commands(block: Block, output: Shown | None) -> Iterator[Step]:
         while after < end and lines[after].startswith("> "):
             after += 1
         command = "\n".join(line[2:] for line in lines[start:after])
-        shown = Shown("text", tuple(lines[after:end]), block.first + after, block.first + end)
+        shown = Shown(_form(lines[after:end]), tuple(lines[after:end]), block.first + after, block.first + end)
         if not shown.lines and end == len(lines) and output is not None:
             shown = output
         yield Step("command", command, block.first + start + 1, shown=shown)
+
+
+def _form(shown: Sequence[str]) -> Literal["text", "json"]:
+    """Whether the output of a command is one JSON object, which is compared by content, or text."""
+    try:
+        return "json" if isinstance(json.loads("\n".join(shown)), dict) else "text"
+    except ValueError:
+        return "text"
 
 
 def check(markdown: str, folder: Path, commands: Path | None = None) -> list[Mismatch]:
@@ -298,7 +307,7 @@ def _updated(shown: Any, printed: Any) -> Any:
 
 
 def _laid_out(value: Any, indent: int = 0, before: int = 0) -> str:
-    """JSON in which whatever fits a line takes one line."""
+    """JSON with as much on a line as fits."""
     whole = json.dumps(value, ensure_ascii=False)
     if not isinstance(value, dict | list) or not value or indent + before + len(whole) < _JSON_WIDTH:
         return whole
@@ -312,7 +321,12 @@ def _laid_out(value: Any, indent: int = 0, before: int = 0) -> str:
     else:
         items = [_laid_out(item, indent + 2) for item in value]
         opening, closing = "[]"
-    return f"{opening}\n{inner}" + f",\n{inner}".join(items) + f"\n{' ' * indent}{closing}"
+    lines = items[:1]
+    for item in items[1:]:
+        joined = f"{lines[-1]}, {item}"
+        fits = "\n" not in joined and len(inner) + len(joined) < _JSON_WIDTH
+        lines = [*lines[:-1], joined] if fits else [*lines, item]
+    return f"{opening}\n{inner}" + f",\n{inner}".join(lines) + f"\n{' ' * indent}{closing}"
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -29,7 +29,7 @@ BY_NAME = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 JSON_PAGES = (
     "json.md",
     "live.md",
-    "run-a-case.md",
+    "run-live.md",
     "rehearsal.md",
     "imported-runs.md",
     "audit.md",
@@ -44,7 +44,7 @@ JSON_PAGES = (
 )
 NEEDS_DOCKER = "<!-- needs: docker"
 WITH_CONTAINERS = [page for page in PAGES if page.read_text("utf-8").startswith(NEEDS_DOCKER)]
-IN_SUITE = ("README.md", "getting-started.md", "json.md", "run-a-case.md")
+IN_SUITE = ("README.md", "getting-started.md", "json.md", "run-live.md")
 """Pages whose examples run in the suite: each group of commands once. ``make acceptance PART=pages`` runs them all."""
 
 
@@ -262,6 +262,15 @@ def test_a_page_that_shows_something_else_is_found_and_refreshed(
     wrong = refresh.check(page, tmp_path)
     assert [each.step.line for each in wrong] == [4, 13 + shown.count("\n")]
     assert refresh.refreshed(page, wrong) == PAGE.format(shown=now_shown, json=now_data)
+
+
+@needs_a_shell
+def test_json_of_a_command_is_compared_by_content_where_it_is_shown(tmp_path: Path) -> None:
+    page = '```console\n$ echo \'{"b": 2, "a": [1, 2]}\'\n{"a": [1, "…"],\n "…": ""}\n$ echo done\ndone\n```\n'
+    assert refresh.check(page, tmp_path) == []
+    (tmp_path / "other").mkdir()
+    (wrong,) = refresh.check(page.replace('[1, "…', '[3, "…'), tmp_path / "other")
+    assert refresh.refreshed(page, [wrong]) == page.replace("\n ", " ")
 
 
 @needs_a_shell

@@ -15,9 +15,9 @@ from tests.cli.commands import spawned
 from twinbench.storage.store import STORE_VARIABLE, Store
 
 PAGE = (ROOT / "docs" / "routers-of-others.md").read_text("utf-8")
-FILES = dict(re.findall(r'```python title="(\S+)"\n(.*?)```', PAGE, re.DOTALL))
+FILES = dict(re.findall(r'```python title="(by_\w+\.py)"\n(.*?)```', PAGE, re.DOTALL))
 PACKAGES = re.findall(r"\S+==\S+", PAGE)
-SPECS = re.findall(r"by_\w+\.py:\w+", PAGE.rpartition("twinbench static score")[2])
+SPECS = sorted(set(re.findall(r"by_\w+\.py:\w+", PAGE)))
 
 
 @pytest.fixture(scope="module")

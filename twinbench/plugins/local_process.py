@@ -1,6 +1,6 @@
 """A router's process on this machine: start it, enforce its limits, and end it with all its descendants.
 
-This contains accidents, not attackers: docs/write-a-router.md lists what only strict isolation refuses.
+This contains accidents, not attackers: docs/routers.md lists what only strict isolation refuses.
 """
 
 from __future__ import annotations
