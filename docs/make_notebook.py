@@ -44,7 +44,7 @@ board.df()[["router", "combined", "row_pass", "traj_pass", "cost_save", "rank_be
     (
         "markdown",
         """\
-The bank is the embedded one, whose labels are illustrative. `tb.score(Mine(), bank="mine")` scores on one of yours. An
+The bank is the embedded one, whose models are simulated. `tb.score(Mine(), bank="mine")` scores on one of yours. An
 instance runs in this process, and its results are never kept.""",
     ),
     ("code", "board.plot()"),
