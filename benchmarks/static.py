@@ -9,6 +9,7 @@ import random
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from benchmarks.measuring import Measurement, best_of, seconds
 from static_track.banks.bank import Bank
 from static_track.banks.importing import read_bank
 from static_track.board import Board
+from static_track.evaluator import Evaluator
+from static_track.predict import predict
+from twinbench.routing.built_in import Sticky
 from twinbench.statistics import Resampling
 from twinbench.storage.manifest_files import static_manifest
 from twinbench.storage.store import Store
@@ -29,6 +33,7 @@ PREDICTIONS = SHARED / "vectors" / "static" / "swemini_g3p_dev" / "predictions.n
 
 TWINBENCH = str(Path(sys.executable).parent / "twinbench")
 _SETS = 1000
+_TUNED = 400
 _BARE_TYPER = """
 import typer
 
@@ -143,6 +148,7 @@ def _real_bank(folder: Path) -> Iterator[Measurement]:
     expected, retokenizing_s = (json.loads(done.stdout)[key] for key in ("headline", "seconds"))
     yield from _library(store, expected, retokenizing_s)
     yield _many(store, row_ids)
+    yield from _tuning(store)
     imports = best_of(7, a_command(sys.executable, "-c", "import duckdb, numpy, typer, rich, pydantic"))
     bare = best_of(7, a_command(sys.executable, "-c", _BARE_COMMAND, "one", "--number", "2"))
     for what, more in (("no intervals", ("--resamples", "0")), ("with intervals", ())):
@@ -181,6 +187,41 @@ def _many(store: Store, row_ids: Sequence[str]) -> Measurement:
     taken = best_of(3, lambda: tb.score_many(sets, "real", store=store.root))
     name = f"tb.score_many, {_SETS:,} sets of 794 rows, metrics and costs"
     return Measurement(name, seconds(taken), "–", taken, 5, unit=" s")
+
+
+def _tuning(store: Store) -> Iterator[Measurement]:
+    """``tb.tune`` of a learned router's layer once the probabilities are there, beside a router asked row by row."""
+    started = [0.0]
+    taken = [0.0]
+
+    def progress(what: str, _done: int, _of: int | None) -> None:
+        now = time.perf_counter()
+        if started[0]:
+            taken[0] += now - started[0]
+        started[0] = now if what.startswith(("choosing", "scoring settings")) else 0.0
+
+    with Bank.open("real", store) as bank:
+        judge = Evaluator(bank)
+        asking = best_of(2, lambda: predict(Sticky(), bank, judge.manifest))
+    for layer, settings, least in (
+        ("threshold", {"tau": [share / (_TUNED + 1) for share in range(1, _TUNED + 1)]}, 200),
+        ("topsis", {"weight": [share / (_TUNED + 1) for share in range(1, _TUNED + 1)]}, 20),
+    ):
+        started[0] = taken[0] = 0.0
+        tb.tune(f"ordinal?layer={layer}", "real", values=settings, folds=2, store=store.root, progress=progress)
+        taken[0] += time.perf_counter() - started[0]
+        each = taken[0] / _TUNED
+        yield Measurement(
+            f"tb.tune, {_TUNED} settings of the layer {layer} on 794 rows, probabilities known",
+            f"{1 / each:,.0f} settings a second",
+            f"a rule that does nothing but compare costs, asked row by row, {seconds(asking)} a setting",
+            asking / each,
+            10,
+            at_least=True,
+        )
+        yield Measurement(
+            "the same, settings a second", f"{1 / each:,.0f}", "–", 1 / each, least, at_least=True, unit=""
+        )
 
 
 def _dense_bank(folder: Path) -> Iterator[Measurement]:

@@ -29,6 +29,9 @@ from twinbench.storage.store import STORE_VARIABLE
 PAGE = Path(__file__).resolve().parent / "trained-routers.md"
 FOLDS = 5
 EMBEDDED = "rehearsal"
+BILLS = "Bills from rehearsals"
+"""The section that ``docs/make_rehearsed_bills.py`` writes, which comes last."""
+
 _SECTION = re.compile(r"^(## ([^\n]+)\n.*?)(?=^## |\Z)", re.DOTALL | re.MULTILINE)
 SIMPLE = ("random", "round-robin", "depth-rule", "sticky")
 """Built-in routers to read rather than to beat."""
@@ -116,8 +119,7 @@ def _with_interval(entry: Entry, metric: str) -> str:
 
 def write_page(folder: Path | None, wanted: Sequence[str]) -> None:
     """Write the page; sections of banks that are not renewed stay as they are."""
-    old = PAGE.read_text("utf-8") if PAGE.exists() else ""
-    sections = {name: text for text, name in _SECTION.findall(old)}
+    sections = read_sections()
     files = {} if folder is None else {each.parent.name: each for each in folder.glob("*/question_bank.jsonl.gz")}
     names = [EMBEDDED, *sorted(files)]
     with tempfile.TemporaryDirectory() as temporary:
@@ -131,8 +133,18 @@ def write_page(folder: Path | None, wanted: Sequence[str]) -> None:
                 size = f"{bank.info.rows:,} rows, {format_trajectories(bank.info.trajectories, bank.info.groups)}"
             found = tb.crossval(routers(), name, folds=FOLDS, store=store)
             sections[name] = section(found, size)
-            shown = [sections[each] for each in names if each in sections]
-            PAGE.write_text("\n".join([INTRODUCTION, *shown]), "utf-8")
+            write_sections({each: sections[each] for each in (*names, BILLS) if each in sections})
+
+
+def read_sections() -> dict[str, str]:
+    """Return the sections of the page, by their titles."""
+    old = PAGE.read_text("utf-8") if PAGE.exists() else ""
+    return {name: f"{text.rstrip()}\n" for text, name in _SECTION.findall(old)}
+
+
+def write_sections(sections: Mapping[str, str]) -> None:
+    """Write the page anew with these sections, in their order."""
+    PAGE.write_text("\n".join([INTRODUCTION, *sections.values()]), "utf-8")
 
 
 def _is_stored(name: str, store: str) -> bool:

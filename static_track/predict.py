@@ -129,19 +129,51 @@ def predict(
         llm: the LLM handle that the router was given.
         progress: called after each trajectory.
     """
+    [found] = predict_side_by_side(
+        [router],
+        bank,
+        manifest,
+        split=split,
+        base_file=base_file,
+        salt=salt,
+        order_seed=order_seed,
+        llm=llm,
+        progress=progress,
+    )
+    return found
+
+
+def predict_side_by_side(
+    routers: Sequence[Router],
+    bank: Bank,
+    manifest: StaticManifest,
+    *,
+    split: BankPart = WHOLE_BANK,
+    base_file: Path | None = None,
+    salt: str = SESSION_SALT,
+    order_seed: int = 0,
+    llm: RouterLlm | None = None,
+    progress: Progress = no_progress,
+) -> list[Predictions]:
+    """Ask several routers, as ``predict`` asks one; each trajectory is read once for all of them."""
     candidates = manifest.candidates()
-    answers = _Answers()
+    each_answers = [_Answers() for _ in routers]
     total = bank.info.rows if split.trajectories is None else None
     for trajectory in bank.trajectories(candidates, split, base_file, order_seed=order_seed):
-        walk = TrajectoryWalk(router, trajectory, candidates, salt=salt, ttl_steps=manifest.cache_ttl_steps, llm=llm)
-        for step in trajectory.steps:
-            if answers.is_stopped:
-                answers.add(step.row_no, _NOT_ASKED, None)
-                continue
-            found = walk.ask(step)
-            answers.add(step.row_no, found.choice, found.latency_ms, found.decision_context)
-        if not answers.is_stopped and (complaint := walk.end()) is not None:
-            answers.fail_last_row(complaint)
-        spent = f" ({answers.spent_usd:.4f} USD spent)" if answers.spent_usd else ""
-        progress(f"asking the router{spent}", len(answers.row_nos), total)
-    return answers.predictions()
+        for router, answers in zip(routers, each_answers, strict=True):
+            walk = TrajectoryWalk(
+                router, trajectory, candidates, salt=salt, ttl_steps=manifest.cache_ttl_steps, llm=llm
+            )
+            for step in trajectory.steps:
+                if answers.is_stopped:
+                    answers.add(step.row_no, _NOT_ASKED, None)
+                    continue
+                found = walk.ask(step)
+                answers.add(step.row_no, found.choice, found.latency_ms, found.decision_context)
+            if not answers.is_stopped and (complaint := walk.end()) is not None:
+                answers.fail_last_row(complaint)
+        spent_usd = sum((answers.spent_usd for answers in each_answers), Decimal(0))
+        spent = f" ({spent_usd:.4f} USD spent)" if spent_usd else ""
+        asked = "the router" if len(routers) == 1 else f"{len(routers)} routers"
+        progress(f"asking {asked}{spent}", len(each_answers[0].row_nos), total)
+    return [answers.predictions() for answers in each_answers]

@@ -17,6 +17,7 @@ from static_track.banks.bank import Bank
 from static_track.banks.bank import Trajectory as BankTrajectory
 from static_track.banks.splits import HELDOUT, BankPart
 from static_track.evaluator import Evaluator
+from static_track.row_features import RowFeatures, row_features
 from static_track.seen import seen_of
 from twinbench.errors import TwinbenchError, UsageError
 from twinbench.fingerprint import fingerprint, sha256_file
@@ -95,13 +96,16 @@ def trainable_part(bank: Bank, split: BankPart) -> BankPart:
     return BankPart(split.name, left)
 
 
-def training_trajectories(judge: Evaluator, part: BankPart, seed: int) -> Iterator[Trajectory]:
+def training_trajectories(
+    judge: Evaluator, part: BankPart, seed: int, features: RowFeatures | None = None
+) -> Iterator[Trajectory]:
     """The trajectories of a part as routers are trained on them.
 
     Args:
         judge: whose rates, tokenizers and cache lifetime hold.
         part: of its bank.
         seed: of their order.
+        features: of the bank's rows, for built-in routers; None: they read them themselves.
     """
     bank, manifest = judge.bank, judge.manifest
     cursor = bank.cursor()
@@ -115,7 +119,8 @@ def training_trajectories(judge: Evaluator, part: BankPart, seed: int) -> Iterat
     }
     for each in bank.trajectories(manifest.candidates(), part, judge.base_file, order_seed=seed):
         group = groups[each.workload, each.instance_id]
-        yield _as_lesson(each, group, labels, judge)
+        known = () if features is None else [features.of(step.row_no) for step in each.steps]
+        yield replace(_as_lesson(each, group, labels, judge), features=known)
 
 
 def _as_lesson(
@@ -153,7 +158,8 @@ def _learn(
     first: list[Call] = []
 
     def lessons() -> Iterator[Trajectory]:
-        for lesson in training_trajectories(judge, part, seed):
+        features = row_features(judge) if locate.kind == "built-in" else None
+        for lesson in training_trajectories(judge, part, seed, features):
             if not first:
                 first.extend(lesson.calls)
             yield lesson

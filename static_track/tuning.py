@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from inspect import signature
 from itertools import product
 from pathlib import Path
@@ -14,26 +15,23 @@ import numpy as np
 
 from static_track.banks.splits import BankPart
 from static_track.board import Setting, SettingResult
-from static_track.crossval import join_predictions, predict_out_of_fold
+from static_track.crossval import predict_out_of_fold
 from static_track.evaluator import Evaluator
 from static_track.folds import Folds
+from static_track.layer_settings import TRIED_AT_ONCE, Layer, TrainedRows
 from static_track.metrics import SCORES
-from static_track.predict import SESSION_SALT, predict
+from static_track.predict import predict_side_by_side
 from static_track.predictions import Predictions
+from static_track.row_features import row_features
 from static_track.training import training_trajectories
 from twinbench.errors import UsageError
 from twinbench.plugins.arguments import ArgumentError, convert_arguments
 from twinbench.plugins.artefact import read_artefact
 from twinbench.plugins.spec import parse_spec
 from twinbench.plugins.training import FitLimits
-from twinbench.routers.cascade import nearest
-from twinbench.routers.layers import choose_tiers
-from twinbench.routers.learned import Learned, costs_by_tier
+from twinbench.routers.learned import Learned
 from twinbench.routers.registry import BUILT_IN
-from twinbench.routing.cache_policy import StepTtl
-from twinbench.routing.router import Call, Decision
-from twinbench.routing.session import Session, session_key
-from twinbench.routing.tiers import Tier
+from twinbench.routing.router_llm import NoRouterLlm
 from twinbench.storage.manifest_files import live_manifest
 
 CRITERIA = ("combined", "cost_save", "bill")
@@ -41,9 +39,6 @@ CRITERIA = ("combined", "cost_save", "bill")
 that does not pass)."""
 
 MOST_SETTINGS = 2_000
-
-_WITHOUT_COST = "threshold"
-"""The layer whose choice depends on probabilities alone, so that all its settings are tried at once."""
 
 _OF_LAYERS = {"layer", "tau", "weight"}
 """Settings that need no other training."""
@@ -214,13 +209,15 @@ def _predictions(
     if folds is not None and parsed.kind == "built-in" and issubclass(BUILT_IN[parsed.target], Learned):
         given = {name: each.default for name, each in signature(BUILT_IN[parsed.target]).parameters.items()}
         layers = {
-            number: _Layer(str(full["layer"]), float(full["tau"]), float(full["weight"]))
+            number: Layer(str(full["layer"]), float(full["tau"]), float(full["weight"]))
             for number, settings in enumerate(grid)
             if set(settings) <= _OF_LAYERS
-            and (full := {**given, **parsed.arguments, **settings})["layer"] in ("threshold", "topsis", "weighted")
+            and (full := {**given, **parsed.arguments, **settings})["layer"] in TRIED_AT_ONCE
         }
         if layers:
             found = dict(zip(layers, _layers_at_once(judge, spec, folds, [*layers.values()], seed), strict=True))
+    if folds is None and parsed.kind == "built-in":
+        return _rules_side_by_side(judge, specs)
     for number, name in enumerate(specs):
         if number not in found:
             judge.progress("trying settings", number, len(specs))
@@ -230,91 +227,48 @@ def _predictions(
     return [found[number] for number in range(len(specs))]
 
 
-def _layers_at_once(
-    judge: Evaluator, spec: str, folds: Folds, layers: Sequence[_Layer], seed: int
-) -> list[Predictions]:
+def _rules_side_by_side(judge: Evaluator, specs: Sequence[str]) -> list[Predictions]:
+    """Return the answers of built-in routers that are asked as they are."""
+    llm = NoRouterLlm()
+    with ExitStack() as opened:
+        return predict_side_by_side(
+            [opened.enter_context(judge.open_router(spec, llm)) for spec in specs],
+            judge.bank,
+            judge.manifest,
+            split=judge.split,
+            base_file=judge.base_file,
+            order_seed=judge.order_seed,
+            llm=llm,
+            progress=judge.progress,
+        )
+
+
+def _layers_at_once(judge: Evaluator, spec: str, folds: Folds, layers: Sequence[Layer], seed: int) -> list[Predictions]:
     """Return the answers of a built-in learned router under several layers; it is trained once for each fold.
 
     It is trained in this process: its code is twinbench's own, and nothing is loaded from a file.
     """
     parsed = parse_spec(spec)
-    candidates = judge.manifest.candidates()
-    parts: list[list[Predictions]] = [[] for _ in layers]
+    features = row_features(judge)
+    parts: list[tuple[Any, Any]] = []
     for number, fold in enumerate(folds.folds):
         judge.progress(f"training {spec}, folds", number, len(folds.folds))
         router: Any = BUILT_IN[parsed.target](**convert_arguments(BUILT_IN[parsed.target], parsed.arguments))
-        router.fit(tuple(training_trajectories(judge, BankPart(None, fold.train), seed)))
-        test = BankPart(None, fold.test)
-        trained = _Trained(router)
-        for trajectory in judge.bank.trajectories(candidates, test, judge.base_file, order_seed=judge.order_seed):
-            key = session_key(SESSION_SALT, trajectory.workload, trajectory.instance_id)
-            session = Session(key, candidates, StepTtl(judge.manifest.cache_ttl_steps))
-            for step in trajectory.steps:
-                trained.suffices(session.open_call(step.prompt), step.row_no)
-                session.record_failure()
-        row_nos = sorted(trained.of_row.values())
-        rows = np.array([trained.known[key] for key in sorted(trained.of_row, key=trained.of_row.__getitem__)])
-        for place, layer in enumerate(layers):
-            if layer.name == _WITHOUT_COST:
-                chosen = choose_tiers(layer.name, rows, rows, tau=layer.tau, weight=layer.weight)
-                parts[place].append(Predictions(row_nos, chosen.tolist()))
-                continue
-            judge.progress(f"asking {spec} under settings", place, len(layers))
-            asked = _Layered(trained, layer)
-            answers = predict(
-                asked, judge.bank, judge.manifest, split=test, base_file=judge.base_file, order_seed=judge.order_seed
-            )
-            parts[place].append(replace(answers, latencies_ms=None))
-    return [join_predictions(each) for each in parts]
-
-
-@dataclass(frozen=True)
-class _Layer:
-    """A decision layer with its settings."""
-
-    name: str
-    tau: float
-    weight: float
-
-
-class _Trained:
-    """A trained router whose probabilities are computed once for each call, whoever answered the calls before."""
-
-    def __init__(self, router: Learned) -> None:
-        self._router = router
-        self.known: dict[tuple[str, int], list[float]] = {}
-        self.of_row: dict[tuple[str, int], int] = {}
-
-    def suffices(self, call: Call, row_no: int | None = None) -> list[float]:
-        """Return P(k suffices) for each tier; a row's number is kept if it is given."""
-        key = (call.session, call.step_index)
-        if row_no is not None:
-            self.of_row[key] = row_no
-        if key not in self.known:
-            self.known[key] = self._router.probabilities(call)
-        return self.known[key]
-
-
-class _Layered:
-    """A trained router under one decision layer, which is asked as any router."""
-
-    def __init__(self, trained: _Trained, layer: _Layer) -> None:
-        self._trained = trained
-        self._layer = layer
-
-    def route(self, call: Call) -> Decision:
-        """Choose by probabilities that are known, and by what the call costs now."""
-        costs = np.array([costs_by_tier(call)])
-        suffices = np.array([self._trained.suffices(call)])
-        layer = self._layer
-        chosen = choose_tiers(layer.name, suffices, costs, tau=layer.tau, weight=layer.weight)
-        return Decision(nearest(call, Tier(int(chosen[0]))))
+        router.fit(tuple(training_trajectories(judge, BankPart(None, fold.train), seed, features)))
+        test = judge.bank.trajectories(judge.manifest.candidates(), BankPart(None, fold.test), judge.base_file)
+        rows = TrainedRows(router, test, judge.manifest, features)
+        judge.progress(f"choosing for {spec} under settings", number, len(folds.folds))
+        parts.append((rows.row_nos, rows.choose(layers)))
+    row_nos, chosen = (np.concatenate(each, axis=-1) for each in zip(*parts, strict=True))
+    order = np.argsort(row_nos)
+    return [Predictions(row_nos[order].tolist(), tiers.tolist()) for tiers in chosen[:, order]]
 
 
 def _scores(judge: Evaluator, answers: Sequence[Predictions]) -> list[tuple[dict[str, float | None], float, int, int]]:
     """Return headline, cost in USD, trajectories that do not pass and error rows, of each set of predictions."""
     error = 255
     rows = len(judge.row_nos)
+    judge.progress("scoring settings", 0, None)
     with judge.scorer() as scorer:
         scorer.load_columns(
             np.repeat(np.arange(len(answers), dtype=np.int32), rows),

@@ -1,4 +1,4 @@
-"""The notebook gives what it shows."""
+"""The notebooks give what they show."""
 
 from __future__ import annotations
 
@@ -23,17 +23,23 @@ def outputs(notebook: Any) -> list[Any]:
     return found
 
 
+def kept(name: str) -> Any:
+    return json.loads((make_notebook.FOLDER / name).read_text("utf-8"))
+
+
 @pytest.mark.acceptance
+@pytest.mark.parametrize("name", make_notebook.NOTEBOOKS)
 @pytest.mark.filterwarnings("ignore")
-def test_the_notebook_gives_what_it_shows() -> None:
-    kept = json.loads(make_notebook.PAGE.read_text("utf-8"))
-    assert outputs(make_notebook.executed()) == outputs(kept), "run: python docs/make_notebook.py"
+def test_the_notebook_gives_what_it_shows(name: str) -> None:
+    now = make_notebook.executed(make_notebook.NOTEBOOKS[name])
+    assert outputs(now) == outputs(kept(name)), "run: python docs/make_notebook.py"
 
 
-def test_the_notebook_was_run_and_has_its_pictures() -> None:
-    kept = json.loads(make_notebook.PAGE.read_text("utf-8"))
-    code = [cell for cell in kept["cells"] if cell["cell_type"] == "code"]
-    assert [source for source, _ in outputs(kept)] == [content for _, content in make_notebook.CELLS]
+@pytest.mark.parametrize(("name", "pictures"), [("notebook.ipynb", 2), ("notebook-training.ipynb", 0)])
+def test_the_notebook_was_run_and_has_its_pictures(name: str, pictures: int) -> None:
+    notebook = kept(name)
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert [source for source, _ in outputs(notebook)] == [text for _, text in make_notebook.NOTEBOOKS[name]]
     assert all(cell["outputs"] for cell in code)
-    assert sum("image/png" in each.get("data", {}) for cell in code for each in cell["outputs"]) == 2
+    assert sum("image/png" in each.get("data", {}) for cell in code for each in cell["outputs"]) == pictures
     assert all(each["output_type"] != "error" for cell in code for each in cell["outputs"])

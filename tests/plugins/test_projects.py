@@ -6,6 +6,7 @@ import importlib
 import os
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,89 @@ def test_the_same_decisions_from_file_module_and_entry_point(
     lines = [spawned("static", "predict", spec, "--bank", "bank").succeeded().text for spec in specs]
     assert lines[0] == lines[1] == lines[2]
     assert len({load_router(spec).fingerprint for spec in specs}) == 2  # an entry point is another name of a module
+
+
+DRAWS = """
+import json
+import random
+from twinbench import Call, Decision, Tier
+
+class MyLearner:
+    def __init__(self):
+        self.tiers = {}
+
+    def fit(self, trajectories):
+        for trajectory in trajectories:
+            for call in trajectory.calls:
+                self.tiers[str(call.step_index)] = random.choice([tier.label for tier in Tier])
+
+    def save(self, folder):
+        (folder / "tiers.json").write_text(json.dumps(self.tiers), "utf-8")
+
+    def load(self, folder):
+        self.tiers = json.loads((folder / "tiers.json").read_text("utf-8"))
+
+    def route(self, call: Call) -> Decision:
+        return Decision(self.tiers.get(str(call.step_index), "high"))
+"""
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_decisions_from_file_installed_name_and_artefact(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(STORE_VARIABLE, str(store.root))
+    import_rows([row for number in range(4) for row in a_trajectory([0, 1, 2, 3] * 2, instance=f"i{number}")], store)
+    twinbench("bank", "split", "bank", "--parts", "train=50,test=50").succeeded()
+    twinbench("router", "new", "my-learner", "--learned", "--in", tmp_path).succeeded()
+    file = tmp_path / "my-learner" / "my_learner" / "__init__.py"
+    file.write_text(DRAWS, "utf-8")
+    # An environment that has what this one has, and the project as an installer leaves it there.
+    environment = tmp_path / "environment"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+    python = environment / "bin" / "python"
+    (site_packages(python) / "of_the_tests.pth").write_text(
+        f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n", "utf-8"
+    )
+    uv: list[str | Path] = [
+        "uv",
+        "pip",
+        "install",
+        "--quiet",
+        "--offline",
+        "--no-build-isolation",
+        "--no-deps",
+        "--python",
+        python,
+    ]
+    subprocess.run([sys.executable, "-m", *uv, tmp_path / "my-learner"], check=True)
+
+    def run(*arguments: object) -> str:
+        command = [str(python), "-m", "twinbench", *map(str, arguments)]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    decisions: dict[tuple[str, int], str] = {}
+    for spec, seed in ((f"{file}:MyLearner", 3), ("my-learner", 3), ("my-learner", 4)):
+        model = tmp_path / f"model-{len(decisions)}"
+        run("router", "train", spec, "--bank", "bank", "--split", "train", "--seed", seed, "--out", model)
+        decisions[spec, seed] = run("static", "predict", model, "--bank", "bank", "--split", "test")
+    by_file, by_name, other_seed = decisions.values()
+    assert by_file == by_name
+    assert by_file.count("\n") == 16
+    assert other_seed != by_file
+    moved = tmp_path / "elsewhere"
+    (tmp_path / "model-1").rename(moved)
+    subprocess.run(
+        [sys.executable, "-m", "uv", "pip", "uninstall", "--quiet", "--python", python, "my-learner"], check=True
+    )
+    file.unlink()
+    assert run("static", "predict", moved, "--bank", "bank", "--split", "test", "--no-cache") == by_name
+    monkeypatch.chdir(tmp_path)  # where the project's folder has the name of what is not installed any more
+    gone = twinbench("router", "train", "my-learner", "--bank", "bank", "--out", "model")
+    assert gone.code == 2
+    assert "the folder my-learner has no artefact.json, so no router was trained into it" in gone.err
 
 
 @pytest.fixture(scope="session")

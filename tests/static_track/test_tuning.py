@@ -51,6 +51,8 @@ def test_the_criterion_and_the_wanted_share_decide(banked: Store, tmp_path: Path
     cheap = twinbench(*tune, "--by", "cost-save").succeeded().json
     assert len(cheap["tried"]) == 4
     assert cheap["crossval"] is None
+    by_itself = tb.score([tried["spec"] for tried in cheap["tried"]], "bank", resampling=None, plugins=limits())
+    assert [entry.score.scores for entry in by_itself.entries[:4]] == [tried["scores"] for tried in cheap["tried"]]
     safe = twinbench(*tune, "--by", "cost-save", "--traj-pass", "100").succeeded().json
     assert safe["chosen"]["settings"]["start"] == "high"
     assert safe["chosen"]["scores"]["traj_pass"] == 100

@@ -1,4 +1,7 @@
-"""Routers that learn find what is planted in the text, and nothing where there is nothing."""
+"""Routers that learn find what is planted in the text, and nothing where there is nothing.
+
+What is printed on larger banks is evidence: ``make acceptance PART=scores`` keeps it.
+"""
 
 from __future__ import annotations
 
@@ -37,6 +40,7 @@ from twinbench.testing import make_call
 LEARNED = [name for name in BUILT_IN if has_to_be_trained(name)]
 SEED = 90_210
 ROWS = 800
+MORE_ROWS = 2_000
 FOLDS = 3
 
 
@@ -72,12 +76,16 @@ def hits(spec: str, lessons: Sequence[Trajectory]) -> list[bool]:
     return [hit for number in sorted(found) for hit in found[number]]
 
 
-@pytest.fixture(scope="module")
-def planted() -> tuple[list[Trajectory], list[bool]]:
+def with_planted_signal(rows: int) -> tuple[list[Trajectory], list[bool]]:
     """A bank with a planted signal, and where the best possible router is right."""
-    bank = plant(SEED, ROWS)
+    bank = plant(SEED, rows)
     right = [row["target_tier_id"] == best for row, best in zip(bank.rows, bank.best, strict=True)]
     return trajectories(bank.rows), right
+
+
+@pytest.fixture(scope="module")
+def planted() -> tuple[list[Trajectory], list[bool]]:
+    return with_planted_signal(ROWS)
 
 
 def best_constant(lessons: Sequence[Trajectory]) -> list[bool]:
@@ -106,6 +114,30 @@ def test_nothing_is_found_where_labels_are_shuffled() -> None:
     constant = best_constant(lessons)
     for spec in ("ordinal", "knn", "knn?mixed=true", "boosting", "clusters", "guard"):
         assert np.mean(hits(spec, lessons)) < np.mean(constant) + 0.05, spec
+
+
+@pytest.mark.acceptance
+def test_with_more_rows_the_best_possible_is_closer() -> None:
+    lessons, best = with_planted_signal(MORE_ROWS)
+    most = 100 * np.mean(best)
+    print(f"{MORE_ROWS:,} rows: RowExact of the best possible {most:.1f}, ", end="")
+    print(f"of the best constant {100 * np.mean(best_constant(lessons)):.1f}")
+    for spec in ("ordinal", "knn", "boosting"):
+        found = 100 * np.mean(hits(spec, lessons))
+        print(f"  {spec}: {found:.1f}, {most - found:.1f} points less than the best possible")
+        assert found > most - 3, spec
+
+
+@pytest.mark.acceptance
+def test_nobody_beats_the_best_constant_where_many_labels_are_shuffled() -> None:
+    lessons = trajectories(plant(SEED + 1, MORE_ROWS, shuffled=True).rows)
+    constant = np.array(best_constant(lessons), float)
+    print(f"labels of {MORE_ROWS:,} rows shuffled: RowExact of the best constant {100 * constant.mean():.1f}")
+    for spec in ("ordinal", "knn", "knn?mixed=true", "boosting", "clusters", "guard", "session-aware?inner=ordinal"):
+        differences = np.array(hits(spec, lessons), float) - constant
+        error = differences.std() / np.sqrt(len(differences))
+        print(f"  {spec}: {100 * differences.mean():+.1f} points, standard error {100 * error:.1f}")
+        assert differences.mean() < 2 * error, spec
 
 
 def test_what_leaks_beside_the_text_is_not_seen(tmp_path: Path) -> None:

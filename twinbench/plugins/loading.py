@@ -26,7 +26,7 @@ from twinbench.plugins.description import MOST_DESCRIPTION_BYTES, RouterDescript
 from twinbench.plugins.fitting import CODE, LEARNED
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.provenance import ENTRY_POINTS, RouterNotFoundError, describe
-from twinbench.plugins.spec import FORMS, RouterSpec, parse_spec
+from twinbench.plugins.spec import FORMS, RouterSpec, parse_spec, untrained_folder
 from twinbench.routers.registry import BUILT_IN
 from twinbench.routing.accepting import NotARouterError, RouterLike, as_router, name_of
 from twinbench.routing.asking import call_hook
@@ -381,6 +381,8 @@ def _known_routers_hint(spec: RouterSpec, *, elsewhere: bool) -> str:
         return ""
     here = () if elsewhere else importlib.metadata.entry_points(group=ENTRY_POINTS).names
     meant = did_you_mean(spec.target, [*BUILT_IN, *here])
+    if Path(spec.target).is_dir():  # such as a project's own, beside which its installed router is named
+        meant = f"; {untrained_folder(spec.target)}"
     return f"; built-in routers are {', '.join(BUILT_IN)}; name your own as {FORMS}{meant}"
 
 

@@ -70,8 +70,8 @@ def parse_spec(text: str) -> RouterSpec:
     if (Path(name) / MANIFEST).is_file():
         return RouterSpec(text, "artefact", name, "", arguments)
     target, colon, attribute = name.rpartition(":")
-    if not colon and name and Path(name).is_dir():
-        raise UsageError(f"router {text!r}: the folder {name} has no {MANIFEST}, so no router was trained into it")
+    if not colon and "/" in name and Path(name).is_dir():
+        raise UsageError(f"router {text!r}: {untrained_folder(name)}")
     if not colon and name and "/" not in name and not name.endswith(".py"):
         return RouterSpec(text, "entry-point", name, "", arguments)
     if not target or not attribute:
@@ -96,3 +96,8 @@ def _parse_arguments(text: str, query: str) -> dict[str, str]:
     if repeated := {name for name in names if names.count(name) > 1}:
         raise UsageError(f"router {text!r}: arguments given twice: {', '.join(sorted(repeated))}")
     return dict(pairs)
+
+
+def untrained_folder(name: str) -> str:
+    """Say that a folder is none of a trained router."""
+    return f"the folder {name} has no {MANIFEST}, so no router was trained into it"

@@ -19,7 +19,7 @@ from typing import Any
 from twinbench.routing.llm import LlmError, Reply, candidate_name
 from twinbench.routing.router import CacheView, CacheViews, Call, Candidate, Limits, Outcome
 from twinbench.routing.tiers import Tier
-from twinbench.routing.training import Trajectory
+from twinbench.routing.training import Features, Trajectory
 from twinbench.routing.usage import Prices, Usage
 
 MOST_ANSWER_BYTES = 2**20
@@ -259,6 +259,7 @@ def trajectory_to_json(trajectory: Trajectory) -> dict[str, Any]:
         "costs_usd": [{tier.label: usd for tier, usd in costs.items()} for costs in trajectory.costs_usd],
         "workload": trajectory.workload,
         "group": trajectory.group,
+        "features": [[each.buckets, each.values, each.numbers] for each in trajectory.features],
     }
 
 
@@ -279,6 +280,7 @@ def trajectory_from_json(content: Mapping[str, Any], candidates: tuple[Candidate
         ),
         workload=content["workload"],
         group=content["group"],
+        features=tuple(Features(*each) for each in content["features"]),
     )
 
 

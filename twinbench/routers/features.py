@@ -19,6 +19,7 @@ from functools import lru_cache
 from twinbench.routers.signals import Reader
 from twinbench.routing.content import message_texts
 from twinbench.routing.router import Call
+from twinbench.routing.training import Features
 
 WORD_BUCKETS = 65_536
 STEP_FEATURES = 13
@@ -38,17 +39,16 @@ class Featuriser:
     def __init__(self) -> None:
         self._reader = Reader()
 
-    def words(self, call: Call) -> dict[int, float]:
-        """Hashed words and pairs of words, as log counts by bucket, of length 1 as a vector; empty of no words."""
+    def read(self, call: Call) -> Features:
+        """Read a call: hashed words and pairs of words, as log counts, and ``STEP_FEATURES`` numbers."""
         counts: Counter[int] = Counter()
         for place, text in _read(call):
             counts.update(_hashed_words(place, _shortened(text)))
-        values = {bucket: math.log1p(count) for bucket, count in counts.items()}
-        length = math.sqrt(sum(value * value for value in values.values())) or 1.0
-        return {bucket: value / length for bucket, value in values.items()}
+        values = [math.log1p(count) for count in counts.values()]
+        length = math.sqrt(sum(value * value for value in values)) or 1.0
+        return Features(list(counts), [value / length for value in values], self._numbers(call))
 
-    def numbers(self, call: Call) -> list[float]:
-        """``STEP_FEATURES`` numbers of how the work goes."""
+    def _numbers(self, call: Call) -> list[float]:
         steps = self._reader.steps(call)
         recent = steps[-_RECENT:]
         last = steps[-1] if steps else None

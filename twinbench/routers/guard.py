@@ -40,10 +40,10 @@ class Guard:
         """Learn what training calls look like, and train the inner router if it learns."""
         import numpy as np
 
-        calls = [call for each in trajectories for call in each.calls]
+        features = self._encoder.read(trajectories)
         labels = np.array([int(target) for each in trajectories for target in each.targets])
         groups = np.array([each.group for each in trajectories for _ in each.calls])
-        learned, words, numbers = self._encoder.learn(calls, labels)
+        learned, words, numbers = self._encoder.learn(features, labels)
         axes = top_axes(words, _DIMENSIONS)
         rows = joined(words @ axes, numbers).astype(np.float32)
         alike = rows @ rows.T

@@ -23,7 +23,7 @@ _CONFIDENCE = 0.9
 """With which ``conformal`` keeps its promise."""
 
 
-def choose_tiers(layer: str, suffices: Floats, costs: Floats, *, tau: float, weight: float) -> Tiers:
+def choose_tiers(layer: str, suffices: Floats, costs: Floats, *, tau: float | Floats, weight: float | Floats) -> Tiers:
     """Choose a tier for each of several calls.
 
     Args:
@@ -32,8 +32,8 @@ def choose_tiers(layer: str, suffices: Floats, costs: Floats, *, tau: float, wei
             largest weighted sum of P and of 1 - cost / the highest cost (Avengers-Pro).
         suffices: P(k suffices), shape (calls, tiers).
         costs: the cost of each tier in USD, same shape.
-        tau: of ``threshold`` and ``conformal``.
-        weight: of P against cost, from 0 to 1, of ``topsis`` and ``weighted``.
+        tau: of ``threshold`` and ``conformal``; one number, or one for each call, shape (calls, 1).
+        weight: of P against cost, from 0 to 1, of ``topsis`` and ``weighted``; likewise.
 
     Returns:
         The position of the chosen tier, shape (calls,).
@@ -50,7 +50,7 @@ def choose_tiers(layer: str, suffices: Floats, costs: Floats, *, tau: float, wei
     return _closest_to_ideal(suffices, costs, weight)
 
 
-def _closest_to_ideal(suffices: Floats, costs: Floats, weight: float) -> Tiers:
+def _closest_to_ideal(suffices: Floats, costs: Floats, weight: float | Floats) -> Tiers:
     """Choose by TOPSIS on the Pareto front."""
     import numpy as np
 
@@ -58,7 +58,7 @@ def _closest_to_ideal(suffices: Floats, costs: Floats, weight: float) -> Tiers:
     better = (suffices[:, None, :] > suffices[:, :, None]) | (costs[:, None, :] < costs[:, :, None])
     beaten = (no_worse & better).any(axis=2)
 
-    def scaled(values: Floats, by: float) -> Floats:
+    def scaled(values: Floats, by: float | Floats) -> Floats:
         length = np.linalg.norm(values, axis=1, keepdims=True)
         found: Floats = by * values / np.where(length == 0, 1, length)
         return found

@@ -17,7 +17,7 @@ from twinbench.routers.features import WORD_BUCKETS, Featuriser
 from twinbench.routers.layers import choose_tiers, conformal_threshold, refuse_settings
 from twinbench.routing.router import Call, Decision
 from twinbench.routing.tiers import Tier
-from twinbench.routing.training import Trajectory
+from twinbench.routing.training import Features, Trajectory
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,8 +48,15 @@ class Encoder:
     def __init__(self) -> None:
         self._featuriser = Featuriser()
 
-    def learn(self, calls: Sequence[Call], labels: Any) -> tuple[dict[str, Any], Floats, Floats]:
-        """Learn from calls and their labels which words to keep.
+    def read(self, trajectories: Sequence[Trajectory]) -> list[Features]:
+        """Return the features of all calls of some trajectories: those that they have, or as they are read now."""
+        found: list[Features] = []
+        for each in trajectories:
+            found += each.features or [self._featuriser.read(call) for call in each.calls]
+        return found
+
+    def learn(self, features: Sequence[Features], labels: Any) -> tuple[dict[str, Any], Floats, Floats]:
+        """Learn from the features of calls and their labels which words to keep.
 
         Returns:
             What was learned, as arrays by name; words of each call, shape (calls, words that are kept), each of length
@@ -57,29 +64,28 @@ class Encoder:
         """
         import numpy as np
 
-        found = [self._featuriser.words(call) for call in calls]
-        raw = np.array([self._featuriser.numbers(call) for call in calls])
-        kept, weights = _telling(found, labels)
+        raw = np.array([each.numbers for each in features])
+        kept, weights = _telling(features, labels)
         place = np.full(WORD_BUCKETS, -1, np.int16)
         place[kept] = np.arange(len(kept))
-        words = np.zeros((len(calls), len(kept)))
-        for row, values in enumerate(found):
-            for bucket, value in values.items():
-                if place[bucket] >= 0:
-                    words[row, place[bucket]] = value * weights[place[bucket]]
         mean, spread = raw.mean(axis=0), raw.std(axis=0) + 1e-9
         learned = {"place": place, "weights": weights, "mean": mean, "spread": spread}
-        return learned, to_unit(words), (raw - mean) / spread
+        words, numbers = zip(*(self.as_vectors(each, learned) for each in features), strict=True)
+        return learned, np.stack(words), np.stack(numbers)
 
     def encode(self, call: Call, learned: Mapping[str, Any]) -> tuple[Floats, Floats]:
         """Return the words and the step features of one call, as ``learn`` gave them."""
+        return self.as_vectors(self._featuriser.read(call), learned)
+
+    def as_vectors(self, features: Features, learned: Mapping[str, Any]) -> tuple[Floats, Floats]:
+        """Return the words and the step features of one call whose features are known."""
         import numpy as np
 
         words = np.zeros(len(learned["weights"]))
-        for bucket, value in self._featuriser.words(call).items():
-            if (place := learned["place"][bucket]) >= 0:
-                words[place] = value * learned["weights"][place]
-        return to_unit(words), (np.array(self._featuriser.numbers(call)) - learned["mean"]) / learned["spread"]
+        places = learned["place"][np.array(features.buckets, np.intp)]
+        there = places >= 0
+        words[places[there]] = np.array(features.values)[there] * learned["weights"][places[there]]
+        return to_unit(words), (np.array(features.numbers) - learned["mean"]) / learned["spread"]
 
     def forget(self, session: str) -> None:
         """Drop what was read of a session."""
@@ -109,23 +115,23 @@ class Learned(ABC):
         """Learn from labelled calls."""
         import numpy as np
 
-        calls = [call for each in trajectories for call in each.calls]
+        features = self._encoder.read(trajectories)
         labels = np.array([int(target) for each in trajectories for target in each.targets])
         names = {name: number for number, name in enumerate(sorted({each.group for each in trajectories}))}
         groups = np.array([names[each.group] for each in trajectories for _ in each.calls])
         held = groups % _CALIBRATION_SHARE == 0 if self._layer == "conformal" else np.zeros(len(groups), bool)
         if held.any() and not held.all():
             self._learn_from(
-                [call for call, out in zip(calls, held, strict=True) if not out], labels[~held], groups[~held]
+                [each for each, out in zip(features, held, strict=True) if not out], labels[~held], groups[~held]
             )
-            out_of_sample = np.array([self.probabilities(calls[row]) for row in np.flatnonzero(held)])
+            out_of_sample = np.array([self.probabilities_of(features[row]) for row in np.flatnonzero(held)])
             self._arrays["tau"] = np.array(conformal_threshold(out_of_sample, labels[held], self._alpha))
         else:
-            self._learn_from(calls, labels, groups)
+            self._learn_from(features, labels, groups)
         self._encoder = Encoder()  # what it read of the training sessions is not needed any more
 
-    def _learn_from(self, calls: Sequence[Call], labels: Any, groups: Any) -> None:
-        learned, words, numbers = self._encoder.learn(calls, labels)
+    def _learn_from(self, features: Sequence[Features], labels: Any, groups: Any) -> None:
+        learned, words, numbers = self._encoder.learn(features, labels)
         self._arrays = {**learned, **self._learn(words, numbers, labels, groups)}
 
     @abstractmethod
@@ -176,11 +182,22 @@ class Learned(ABC):
         Raises:
             ValueError: the router was not trained.
         """
-        import numpy as np
+        self._require_training()
+        return self._ascending(self._encoder.encode(call, self._arrays))
 
+    def probabilities_of(self, features: Features) -> list[float]:
+        """Return the same of a call whose features are known."""
+        self._require_training()
+        return self._ascending(self._encoder.as_vectors(features, self._arrays))
+
+    def _require_training(self) -> None:
         if not self._arrays:
             raise ValueError(NOT_TRAINED)
-        below = np.clip(self._suffices(*self._encoder.encode(call, self._arrays)), 0.0, 1.0)
+
+    def _ascending(self, vectors: tuple[Floats, Floats]) -> list[float]:
+        import numpy as np
+
+        below = np.clip(self._suffices(*vectors), 0.0, 1.0)
         return [*map(float, np.maximum.accumulate(below)), 1.0]
 
     def end(self, session: str) -> None:
@@ -211,7 +228,7 @@ def to_unit(vectors: Any) -> Any:
     return vectors / np.where(length == 0, 1, length)
 
 
-def _telling(words: Sequence[Mapping[int, float]], labels: Any) -> tuple[Any, Any]:
+def _telling(features: Sequence[Features], labels: Any) -> tuple[Any, Any]:
     """Return the buckets of words that tell most about the labels, in order, and what each counts.
 
     By the chi-square statistic of a word being there against the label, with one more call expected, so that rare words
@@ -220,8 +237,8 @@ def _telling(words: Sequence[Mapping[int, float]], labels: Any) -> tuple[Any, An
     import numpy as np
 
     there = np.zeros((WORD_BUCKETS, len(Tier)))
-    for values, label in zip(words, labels, strict=True):
-        there[list(values), int(label)] += 1
+    for each, label in zip(features, labels, strict=True):
+        there[np.array(each.buckets, np.intp), int(label)] += 1
     calls = there.sum(axis=1, keepdims=True)
     expected = calls * np.bincount(labels, minlength=len(Tier)) / len(labels)
     chi = ((there - expected) ** 2 / (expected + 1)).sum(axis=1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from twinbench.routing.content import message_texts
@@ -34,6 +35,9 @@ _SEVERITIES = (
 
 Source: Switchyard's stage router (read in code).
 """
+
+_MOST_KEPT = 512
+"""Texts of which is kept what they show, since several routers, or one under several settings, read the same ones."""
 
 _FAILED_COMMAND = re.compile(r"<returncode>(?!0</)|\bexit (?:code|status):? [1-9]|\"returncode\": [1-9]")
 _PASSED = ("passed", "all tests pass")
@@ -121,27 +125,36 @@ def _goes_on(earlier: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, An
 
 def _read(message: Mapping[str, Any], steps: list[Step]) -> None:
     if message.get("role") == "assistant":
-        command = _command(message)
         text = " ".join(message_texts(message))
-        edits = any(word in command for word in _EDITS)
-        steps.append(
-            Step(
-                command,
-                edits,
-                not edits and not _READS.isdisjoint(_WORDS.findall(command[:_MOST_OF_WORDS].lower())),
-                not _PLANS.isdisjoint(_WORDS.findall(text[:_MOST_OF_WORDS].lower())),
-            )
-        )
+        steps.append(Step(*_done(_said(message)[:_MOST_OF_COMMAND], text[:_MOST_OF_WORDS])))
     elif steps and message.get("role") in ("tool", "function", "user"):
         step = steps[-1]
         for text in message_texts(message):
-            shown = text if len(text) <= 2 * _MOST_READ else f"{text[:_MOST_READ]}\n{text[-_MOST_READ:]}"
-            lower = shown.lower()
-            step.severity = max(step.severity, _severity(lower))
-            step.failed = step.failed or (("fail" in lower or "error" in lower) and bool(_FAILED.search(lower)))
-            passing = any(word in lower for word in _PASSED) and bool(_PASSING.search(lower))
+            severity, failed, passing = _seen(
+                text if len(text) <= 2 * _MOST_READ else f"{text[:_MOST_READ]}\n{text[-_MOST_READ:]}"
+            )
+            step.severity = max(step.severity, severity)
+            step.failed = step.failed or failed
             step.passed = not step.failed and (step.passed or passing)
             step.observed += len(text)
+
+
+@lru_cache(maxsize=_MOST_KEPT)
+def _done(said: str, text: str) -> tuple[str, bool, bool, bool]:
+    """Return the command of a turn, and whether it edits, reads and plans."""
+    command = _SPACE.sub(" ", said).strip()
+    edits = any(word in command for word in _EDITS)
+    reads = not edits and not _READS.isdisjoint(_WORDS.findall(command[:_MOST_OF_WORDS].lower()))
+    return command, edits, reads, not _PLANS.isdisjoint(_WORDS.findall(text.lower()))
+
+
+@lru_cache(maxsize=_MOST_KEPT)
+def _seen(shown: str) -> tuple[float, bool, bool]:
+    """Return how bad an observation is, and whether tests failed or passed in it."""
+    lower = shown.lower()
+    failed = ("fail" in lower or "error" in lower) and bool(_FAILED.search(lower))
+    passing = any(word in lower for word in _PASSED) and bool(_PASSING.search(lower))
+    return _severity(lower), failed, passing
 
 
 def _severity(lower: str) -> float:
@@ -154,7 +167,8 @@ def _severity(lower: str) -> float:
     return 0.3 if told and _FAILED_COMMAND.search(lower) else 0.0
 
 
-def _command(message: Mapping[str, Any]) -> str:
+def _said(message: Mapping[str, Any]) -> str:
+    """Return the tool calls of a turn, else its text."""
     calls = message.get("tool_calls")
     said: list[str] = []
     if isinstance(calls, Sequence) and not isinstance(calls, str):
@@ -162,4 +176,4 @@ def _command(message: Mapping[str, Any]) -> str:
             function = each.get("function") if isinstance(each, Mapping) else None
             if isinstance(function, Mapping):
                 said.append(f"{function.get('name')} {function.get('arguments')}")
-    return _SPACE.sub(" ", " ".join(said or message_texts(message))[:_MOST_OF_COMMAND]).strip()
+    return " ".join(said or message_texts(message))

@@ -13,6 +13,18 @@ from twinbench.routing.tiers import Tier
 
 
 @dataclass(frozen=True, slots=True)
+class Features:
+    """What the built-in routers that learn read of a call (``twinbench/routers/features.py``)."""
+
+    buckets: Sequence[int]
+    """Hashes of the words and pairs of words that stand in it, each once."""
+    values: Sequence[float]
+    """What each of them counts: a vector of length 1; both are empty if there are no words."""
+    numbers: Sequence[float]
+    """Numbers of how the work goes."""
+
+
+@dataclass(frozen=True, slots=True)
 class Trajectory:
     """One trajectory of a bank, as ``fit(trajectories)`` gets it; lists have one entry for each call, in order."""
 
@@ -28,3 +40,5 @@ class Trajectory:
     group: str
     """Trajectories of one group are not independent of each other (several draws of one task, say): whoever holds out
     a part of the data for a choice of its own has to hold out whole groups."""
+    features: Sequence[Features] = ()
+    """Of each call, if they were read before, which is so for built-in routers alone; else empty."""
