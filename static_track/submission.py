@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,8 @@ from static_track.board import Board
 from static_track.evaluator import Evaluator
 from static_track.predict import predict
 from static_track.predictions import Predictions, prediction_lines, read_predictions
+from static_track.seen import Recogniser
+from static_track.submission_parts import check_in_sample, check_training, describe_split, part_here
 from twinbench.checks import Status
 from twinbench.display.progress import Progress, no_progress
 from twinbench.display.wording import format_count
@@ -37,6 +38,7 @@ from twinbench.submissions.findings import Findings
 from twinbench.submissions.manifest import Division, StaticPart
 from twinbench.submissions.report import Level, VerifiedResult
 from twinbench.submissions.sampling import order_of_drawing
+from twinbench.submissions.trained import TrainedRouter
 from twinbench.text.tokens import OFFLINE, find_tokenizer_set
 
 STATIC_FOLDER = "static"
@@ -45,7 +47,6 @@ PREDICTIONS_FILE = "predictions.jsonl"
 _EQUAL = 1e-9
 """How far a score may be from the one that is claimed: less than any rounding of a percentage."""
 _MOST_NAMED = 5
-_MOST_SEEN_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ def pack_predictions(
     split: str | None = None,
     predictions: str | None = None,
     order_seed: int = 0,
+    in_sample: bool = False,
     plugins: PluginLimits | None = None,
     store: Store,
     progress: Progress = no_progress,
@@ -78,6 +80,7 @@ def pack_predictions(
         split: a part of the bank; None for all of it.
         predictions: a file of predictions, for a router that cannot be asked here.
         order_seed: the seed of the order in which the router sees trajectories.
+        in_sample: also take a trained router that was trained on the part; the submission says so.
         plugins: limits of the router's process.
         store: has the bank.
         progress: called as the work proceeds.
@@ -88,7 +91,9 @@ def pack_predictions(
         TwinbenchError: the router failed as a whole.
     """
     with open_bank(bank_name, store, progress) as bank:
-        judge = Evaluator(bank, split=split, order_seed=order_seed, plugins=plugins, progress=progress)
+        judge = Evaluator(
+            bank, split=split, order_seed=order_seed, in_sample=in_sample, plugins=plugins, progress=progress
+        )
         if predictions is None:
             board = judge.board([router])
             predicted = judge.predictions(router)
@@ -106,10 +111,12 @@ def pack_predictions(
             bank_sha256=bank.info.sha256,
             part=split,
             part_fingerprint=found.fingerprint,
+            split=describe_split(bank, split),
             protocol=judge.protocol,
             order_seed=order_seed,
             rows=len(predicted.row_nos),
             scores=dict(board.entries[0].score.scores),
+            in_sample=board.entries[0].in_sample,
         )
         return PackedPredictions(part, lines.encode(), tuple(_notes(bank, predicted)))
 
@@ -136,6 +143,8 @@ class AskedAgain:
     digest: str
     """SHA-256 of the submission's file, from which with the nonce the sample follows."""
     nonce: str
+    elsewhere: bool = False
+    """Whether its code is not, or not only, in the archive, so that it may be that it cannot be asked here."""
 
 
 class StaticVerification:
@@ -158,15 +167,31 @@ class StaticVerification:
         self._progress = progress
         self._banks = {info.sha256: info.name for info in list_banks(store)[0]}
 
+    def check_training(self, trained: TrainedRouter, parts: Sequence[StaticPart]) -> None:
+        """Hold what a trained router's folder says about its training data against the bank, where that is here.
+
+        Args:
+            trained: the trained router.
+            parts: the submission's, whose splits may be that of the training data.
+        """
+        data = trained.manifest.data
+        name = self._banks.get(data.bank_sha256)
+        if name is None:
+            what = f"it was trained on {data.bank}, which is not here: what it has seen is its own word"
+            self._findings.add("training", trained.folder, Status.warned, what)
+            return
+        with open_bank(name, self._store, self._progress) as bank:
+            check_training(bank, trained, parts, self._findings)
+
     def verify(
-        self, part: StaticPart, file: Path, trained_on: Sequence[str] | None, again: AskedAgain | None
+        self, part: StaticPart, file: Path, trained: Sequence[TrainedRouter], again: AskedAgain | None
     ) -> VerifiedResult | None:
         """Verify predictions on one bank.
 
         Args:
             part: what is claimed.
             file: the predictions, where they are now.
-            trained_on: the groups of trajectories that the router was trained on, where its files say so.
+            trained: the trained routers among the submission's files.
             again: how the router is asked again; None: it is not.
 
         Returns:
@@ -182,8 +207,8 @@ class StaticVerification:
         self._findings.add("bank", subject, Status.passed, told)
         with open_bank(name, self._store, self._progress) as bank:
             try:
-                split = bank.split(part.part)
-                judge = Evaluator(bank, split=part.part, order_seed=part.order_seed, progress=self._progress)
+                split = part_here(bank, part)
+                judge = Evaluator(bank, split=split, order_seed=part.order_seed, progress=self._progress)
                 bank.require_labels()
             except UsageError as error:
                 self._findings.add("part", subject, Status.failed, str(error))
@@ -212,29 +237,10 @@ class StaticVerification:
                 return None
             board = judge.board([], [str(file)], Resampling())
             self._findings.judge("scores", subject, _score_problems(part, board), "scored again, they are as claimed")
-            overlap = self._check_in_sample(subject, part, bank, split, trained_on)
+            in_sample = check_in_sample(Recogniser(bank, split), part, predicted, trained, self._findings)
             if again is not None:
                 self._ask_again(subject, part, bank, split, predicted, again)
-            return _result(self._router, part, board, split, bank, in_sample=part.in_sample or overlap)
-
-    def _check_in_sample(
-        self, subject: str, part: StaticPart, bank: Bank, split: BankPart, trained_on: Sequence[str] | None
-    ) -> bool:
-        if trained_on is None:
-            return False
-        groups = bank.groups()
-        numbers = range(len(groups)) if split.trajectories is None else split.trajectories
-        seen = sorted({groups[number] for number in numbers} & set(trained_on))
-        if seen and not part.in_sample:
-            shared = format_count(len(seen), "group")
-            what = f"the router was trained on {shared} of what it is scored on, such as {seen[0]}"
-            self._findings.add("in-sample", subject, Status.failed, f"{what}, and the submission does not say so")
-        else:
-            told = (
-                "declared: it is never ranked" if part.in_sample else "the router was trained on none of these groups"
-            )
-            self._findings.add("in-sample", subject, Status.passed, told, value=len(seen))
-        return bool(seen)
+            return _result(self._router, part, board, split, bank, in_sample=in_sample)
 
     def _ask_again(
         self, subject: str, part: StaticPart, bank: Bank, split: BankPart, claimed: Predictions, again: AskedAgain
@@ -256,7 +262,10 @@ class StaticVerification:
                     progress=self._progress,
                 )
         except (RouterLoadError, UsageError) as error:
-            self._findings.add("decisions", subject, Status.failed, f"it cannot be asked: {error}", level=Level.ask)
+            status, what = Status.failed, f"it cannot be asked: {error}"
+            if again.elsewhere:
+                status, what = Status.warned, f"{what}; it needs more than the archive has (--plugin-wheels)"
+            self._findings.add("decisions", subject, status, what, level=Level.ask)
             return
         if found.llm_failure is not None:
             what = "the router asks an LLM itself, so its decisions are not verified: only its bill can be, by --rerun"
@@ -349,29 +358,3 @@ def _compact(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Return a router's object without what only a page about workloads shows."""
     found: dict[str, Any] = bounded_json({k: value for k, value in entry.items() if k != "intervals_by_workload"})
     return found
-
-
-def groups_trained_on(files: Mapping[str, bytes]) -> list[str] | None:
-    """Return the groups of trajectories that a trained router was made of, as its own files say.
-
-    Args:
-        files: ``seen.json`` of each trained router among a submission's files, by path.
-
-    Returns:
-        None where there is no such file.
-
-    Raises:
-        ValueError: a file is not what training writes.
-    """
-    if not files:
-        return None
-    found: dict[str, None] = {}
-    for path, data in files.items():
-        if len(data) > _MOST_SEEN_BYTES:
-            raise ValueError(f"{path} is larger than anything that training writes")
-        content = json.loads(data)
-        groups = content.get("groups") if isinstance(content, dict) else None
-        if not isinstance(groups, list) or not all(isinstance(each, str) for each in groups):
-            raise ValueError(f"{path} does not say what the router was trained on")
-        found.update(dict.fromkeys(groups))
-    return list(found)

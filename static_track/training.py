@@ -96,6 +96,11 @@ def trainable_part(bank: Bank, split: BankPart) -> BankPart:
     return BankPart(split.name, left)
 
 
+def training_fingerprint(bank: Bank, trajectories: Sequence[int], protocol: str) -> str:
+    """Fingerprint of trajectories of a bank, given by number, and of how they are counted and priced."""
+    return fingerprint({"bank": bank.info.sha256, "trajectories": trajectories, "protocol": protocol})
+
+
 def training_trajectories(
     judge: Evaluator, part: BankPart, seed: int, features: RowFeatures | None = None
 ) -> Iterator[Trajectory]:
@@ -200,9 +205,7 @@ def _data(judge: Evaluator, part: BankPart, numbers: Sequence[int]) -> dict[str,
     """What the manifest says of the data."""
     size = judge.bank.size(part)
     return {
-        "fingerprint": fingerprint(
-            {"bank": judge.bank.info.sha256, "trajectories": numbers, "protocol": judge.protocol}
-        ),
+        "fingerprint": training_fingerprint(judge.bank, numbers, judge.protocol),
         "bank": judge.bank.info.name,
         "bank_sha256": judge.bank.info.sha256,
         "part": part.name,

@@ -16,6 +16,7 @@ from dynamic_track.tasks.sources import ids_of_named_set
 from twinbench.calls.journal import JOURNAL_FILE
 from twinbench.display.wording import format_count
 from twinbench.errors import UsageError
+from twinbench.plugins.seen import is_in_sample
 from twinbench.storage.manifest_files import load_manifest, manifest_names
 from twinbench.storage.manifests import LiveManifest
 from twinbench.submissions.manifest import Division, JournalHead, LivePart
@@ -75,6 +76,7 @@ def pack_run(path: Path, name: str) -> PackedRun:
         bill_usd=float(score.bill_usd),
         head=JournalHead(line=entries[-1].number, sha256=entries[-1].sha256) if entries else None,
         commitments=tuple(each.digest for each in read_commitments(path)),
+        in_sample=is_in_sample(run.plan.router),
         division=division_of(run.plan, run.pool, simulated=run.simulated),
     )
     return PackedRun(part, run.plan.router_fingerprint, files, tuple(_notes(path, run, part)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -16,7 +17,8 @@ from dynamic_track.running.plan import RunPlan
 from dynamic_track.running.saved_run import SavedRun, read_run
 from dynamic_track.submission.packing import division_of, shipped_pool
 from dynamic_track.submission.reading import find_excess, read_untrusted_plan
-from dynamic_track.tasks.sources import REHEARSAL, ids_of_named_set, load_tasks
+from dynamic_track.submission.tasks_here import TasksHere, check_in_sample
+from dynamic_track.tasks.sources import ids_of_named_set
 from twinbench.calls.lines import RunExecution
 from twinbench.calls.recording import lines_of_kinds
 from twinbench.checks import Status
@@ -32,6 +34,7 @@ from twinbench.submissions.fields import bounded_json
 from twinbench.submissions.findings import Findings
 from twinbench.submissions.manifest import Division, JournalHead, LivePart, SubmittedRouter
 from twinbench.submissions.report import VerifiedResult
+from twinbench.submissions.trained import TrainedRouter
 
 _MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """The exceptions that may be raised by reading data that no run writes."""
@@ -39,15 +42,6 @@ _EQUAL = 1e-9
 _CLOCK_SLACK_S = 5.0
 """How far clocks of one machine may be apart between a commitment and the first line of its execution; a commitment
 has whole seconds."""
-
-
-@dataclass(frozen=True)
-class TasksHere:
-    """Where a maintainer has the tasks of runs."""
-
-    tasks: str | None = None
-    """A set's name, a file or a folder; None: under the name that the run has for it."""
-    dataset: str | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +70,7 @@ def verify_run(
     here: TasksHere | None = None,
     posted: Path | None = None,
     against: Sequence[Path] = (),
+    trained: Sequence[TrainedRouter] = (),
     progress: Progress = no_progress,
 ) -> VerifiedRun | None:
     """Verify a run from a copy of its directory.
@@ -89,6 +84,7 @@ def verify_run(
         here: where the tasks are on this machine.
         posted: the maintainer's folder of commitments that were posted.
         against: directories of other runs, which must not have the same responses.
+        trained: the trained routers among the submission's files.
         progress: called as the work proceeds.
 
     Returns:
@@ -110,6 +106,7 @@ def verify_run(
         _add_audit(audit(folder, pool, against=against, progress=progress), subject, findings)
         run = load_run(folder)
         _check_set(part, kept, here, posted, findings)
+        in_sample = check_in_sample(part, plan, kept.cases, here, trained, findings)
         division = division_of(plan, pool, simulated=run.simulated)
         findings.judge(
             "division",
@@ -121,7 +118,7 @@ def verify_run(
         )
         commitments = _check_commitments(part, kept, posted, division, findings)
         score = live_score(run)
-        result = _result(part, score, division, commitments)
+        result = _result(part, score, division, commitments, in_sample=in_sample)
     except TwinbenchError as error:
         findings.add("readable", subject, Status.failed, str(error).replace(str(folder), subject))
         return None
@@ -193,8 +190,7 @@ def _check_set(part: LivePart, kept: SavedRun, here: TasksHere, posted: Path | N
     name, cases = str(kept.plan.sources["tasks"]), set(kept.cases)
     known = ids_of_named_set(name)
     ids: frozenset[str] | None
-    if here.dataset is not None or name == REHEARSAL or (known is None and here.tasks is not None):
-        tasks = load_tasks(name, here.dataset)
+    if (tasks := here.load(name)) is not None:
         ids = frozenset(task.id for task in tasks.tasks)
         number = len(ids)
         if tasks.fingerprint != kept.plan.identity.get("tasks"):
@@ -342,13 +338,23 @@ def _claim_problems(part: LivePart, score: LiveScore, kept: SavedRun) -> Iterato
     for name, (claimed, computed) in told.items():
         if claimed is None or computed is None or abs(claimed - computed) > _EQUAL * max(1.0, abs(computed)):
             yield f"{name}: claimed is {claimed}, computed from the journal is {computed}"
+    if _without_folders(part.spec) != _without_folders(kept.plan.router):
+        yield f"the router that is named is {part.spec}, the run is of {_without_folders(kept.plan.router)}"
     entries = kept.entries
     head = JournalHead(line=entries[-1].number, sha256=entries[-1].sha256) if entries else None
     if part.head != head:
         yield "the journal ends with another line than the manifest names"
 
 
-def _result(part: LivePart, score: LiveScore, division: Division, commitments: tuple[str, ...]) -> VerifiedResult:
+def _without_folders(spec: str) -> str:
+    """Return a router's spec with the names of files alone: where they lay, each machine says otherwise."""
+    target, mark, arguments = spec.partition("?")
+    return target.rpartition("/")[2] + mark + re.sub(r"(?<==)[^&]*/", "", arguments)
+
+
+def _result(
+    part: LivePart, score: LiveScore, division: Division, commitments: tuple[str, ...], *, in_sample: bool
+) -> VerifiedResult:
     run, plan = score.run, score.run.plan
     content = score.to_json()
     del content["by_case"]
@@ -370,6 +376,7 @@ def _result(part: LivePart, score: LiveScore, division: Division, commitments: t
         kind="live",
         subject=part.run,
         comparable=_comparable(run),
+        in_sample=in_sample,
         simulated=run.simulated,
         setting=bounded_json(setting),
         score=bounded_json(content),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -192,12 +192,15 @@ class Bank:
             StoreWriteError: the store cannot be written.
         """
         check_name("split", name)
-        shares = parse_shares(parts)
-        found = near_duplicates_of(self.first_messages()) if near_duplicates else None
-        plan = plan_split(name, self.labels(), shares, seed, found, self.named_groups())
+        plan = self.plan_split(name, parse_shares(parts), seed, near_duplicates=near_duplicates)
         with self.store.replacing(split_path(self.folder, self.info.sha256, name)) as temporary:
             temporary.write_text(json.dumps(plan.to_json(self.info.sha256)) + "\n", "utf-8")
         return plan
+
+    def plan_split(self, name: str, shares: Mapping[str, float], seed: int, *, near_duplicates: bool) -> SplitPlan:
+        """Return the split that ``make_split`` would save; shares add up to 1."""
+        found = near_duplicates_of(self.first_messages()) if near_duplicates else None
+        return plan_split(name, self.labels(), shares, seed, found, self.named_groups())
 
     def row_nos(self, split: BankPart) -> list[int]:
         """Return the row numbers of a part of the bank."""

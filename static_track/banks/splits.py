@@ -231,13 +231,24 @@ def load_split(folder: Path, bank_sha256: str, wanted: str, held_out: Sequence[i
         UsageError: the part does not exist, or the name is ambiguous.
         TwinbenchError: the sidecar file is damaged.
     """
-    plans = [_read_split(path) for path in sorted(folder.glob(f"{bank_sha256}.split-*.json"))]
+    plan = split_of_part(folder, bank_sha256, wanted)
+    return BankPart(wanted, tuple(held_out if plan is None else plan["parts"][wanted.rpartition("/")[2]]))
+
+
+def split_of_part(folder: Path, bank_sha256: str, wanted: str) -> dict[str, Any] | None:
+    """Return the split that a part is of, as its file has it; None for the held-out part, which is of every split.
+
+    Raises:
+        UsageError: the part does not exist, or the name is ambiguous.
+        TwinbenchError: the sidecar file is damaged.
+    """
+    plans = list_splits(folder, bank_sha256)
     split_name, slash, part = wanted.rpartition("/")
     if wanted == HELDOUT:
-        return BankPart(wanted, tuple(held_out))
+        return None
     found = [plan for plan in plans if part in plan["parts"] and (not slash or plan["name"] == split_name)]
     if len(found) == 1:
-        return BankPart(wanted, tuple(found[0]["parts"][part]))
+        return found[0]
     if found:
         ways = " or ".join(f"{plan['name']}/{part}" for plan in found)
         raise UsageError(f"several splits have a part {part!r}: name {ways}")

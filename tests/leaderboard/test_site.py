@@ -119,7 +119,7 @@ def test_the_page_of_an_entry_says_what_was_verified_and_how_to_do_it_again(site
         "commitment",
         "none was posted before it",
         "Answers of models that were never called.",
-        "twinbench submit verify live-1.zip --nonce 7b1c --grade N --replay N --rerun N --run-usd USD --api-base URL",
+        "twinbench submit verify live-1.zip --nonce 7b1c --grade 9 --replay 9 --rerun 9 --run-usd USD --api-base URL",
         "twinbench dynamic score live-1/runs/mine",
     ):
         assert part in page.text, part

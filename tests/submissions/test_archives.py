@@ -138,6 +138,9 @@ def test_a_damaged_archive_is_refused_in_words(tmp_path_factory: pytest.TempPath
 def test_there_has_to_be_a_file(tmp_path: Path) -> None:
     ran = verify(tmp_path / "none.zip")
     assert (ran.code, ran.err) == (2, f"error: no file {tmp_path / 'none.zip'}\n")
+    for path in ("/dev/null", tmp_path):
+        ran = verify(Path(path))
+        assert (ran.code, ran.err) == (2, f"error: {path} is no file\n")
 
 
 MANIFEST = {

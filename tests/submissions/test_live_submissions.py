@@ -13,7 +13,7 @@ import pytest
 
 from dynamic_track.grading import verdict
 from dynamic_track.tasks.task import Task
-from tests.cli.commands import Ran, twinbench
+from tests.cli.commands import twinbench
 from tests.dynamic_track.auditing.test_audit import (
     as_planned,
     case_file,
@@ -39,6 +39,7 @@ from tests.dynamic_track.live import (
 )
 from tests.scripted.server import ScriptedServer
 from tests.submissions.handing_in import contents, failed, forge, pack, reasons, verify, write_router
+from tests.submissions.workshop import Workshop
 from twinbench.calls.journal import read_journal
 from twinbench.calls.packing import pack as pack_text
 from twinbench.fingerprint import fingerprint
@@ -53,40 +54,6 @@ def _key() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(KEY_VARIABLE, KEY)
         yield
-
-
-class Workshop:
-    """A folder with a router, runs of it, and the commitments that were posted."""
-
-    def __init__(self, folder: Path, tasks: Sequence[Task]) -> None:
-        folder.chmod(0o755)
-        self.folder = folder
-        self.tasks = tasks
-        self.router = write_router(folder / "router")
-        self.posted = folder / "posted"
-        self.posted.mkdir()
-
-    def run(self, name: str, *more: str, **settings: Any) -> Path:
-        """Run cases against a scripted provider that solves them."""
-        run = self.folder / name
-        with ScriptedServer(solving(self.tasks)) as server:
-            live(server.api_base, run, *more, router=self.router, **settings).succeeded()
-        return run
-
-    def post(self, run: Path) -> None:
-        """Post the commitments of a run."""
-        for path in (run / "commitments").iterdir():
-            shutil.copy(path, self.posted)
-
-    def pack(self, run: Path, *more: str | Path) -> Path:
-        """Hand a run in."""
-        file = self.folder / f"{run.name}.zip"
-        pack(self.router, file, "--run", run, *more).succeeded()
-        return file
-
-    def verify(self, file: Path, *more: str | Path) -> Ran:
-        """Verify it with the commitments that were posted."""
-        return verify(file, "--commitments", self.posted, *more)
 
 
 @pytest.fixture(scope="module")
@@ -283,7 +250,7 @@ def test_responses_of_another_run_are_found(workshop: Workshop, ran: Path, packe
     assert "reused-trace" in failed(workshop.verify(packed, "--against", packed))
     file = workshop.folder / "twice.zip"
     pack(workshop.router, file, "--run", ran, "--run", spoilt).succeeded()
-    assert "reused-trace" in failed(workshop.verify(file))
+    assert {"reused-trace", "commitment"} <= failed(workshop.verify(file))
 
 
 def test_other_prices_are_found(workshop: Workshop, ran: Path, packed: Path, spoilt: Path, tmp_path: Path) -> None:
@@ -337,6 +304,10 @@ def plan(manifest: dict[str, Any]) -> None:
     manifest["live"][0]["plan"] = "0" * 64
 
 
+def spec(manifest: dict[str, Any]) -> None:
+    manifest["live"][0]["spec"] = "somebody.py:Famous"
+
+
 def commitments(manifest: dict[str, Any]) -> None:
     manifest["live"][0]["commitments"] = []
 
@@ -347,6 +318,7 @@ def commitments(manifest: dict[str, Any]) -> None:
         (claims, {"result"}),
         (bill, {"result"}),
         (head, {"result"}),
+        (spec, {"result"}),
         (plan, {"pool"}),
         (commitments, {"commitment", "set"}),
     ],

@@ -91,6 +91,26 @@ def part(manifest: Manifest) -> None:
     manifest["static"][0] |= {"part": "default:test", "part_fingerprint": "0" * 64}
 
 
+def easier(manifest: Manifest) -> None:
+    """A split by another seed, under the name and fingerprint of one that others have."""
+    manifest["static"][0] |= {"part": "test", "part_fingerprint": "1" * 64}
+    manifest["static"][0]["split"] = {
+        "name": "default",
+        "shares": {"train": 0.6, "test": 0.4},
+        "seed": 7,
+        "near_duplicates": True,
+    }
+
+
+def unknown(manifest: Manifest) -> None:
+    easier(manifest)
+    manifest["static"][0]["part"] = "dev"
+
+
+def twice(manifest: Manifest) -> None:
+    manifest["static"].append(manifest["static"][0])
+
+
 def rows(manifest: Manifest) -> None:
     manifest["static"][0]["rows"] -= 1
 
@@ -118,6 +138,9 @@ def absent(manifest: Manifest) -> None:
         (protocol, {"protocol"}),
         (bank, {"bank"}),
         (part, {"part"}),
+        (easier, {"part", "rows"}),
+        (unknown, {"part"}),
+        (twice, {"part"}),
         (rows, {"rows"}),
         (spec, {"router-files"}),
         (outside, {"router-files"}),
@@ -139,6 +162,10 @@ def with_a_row_of_another_bank(content: bytes) -> bytes:
     return content + b'{"id": "of another bank", "tier_id": 1}\n'
 
 
+def with_a_row_twice(content: bytes) -> bytes:
+    return content + content.splitlines(keepends=True)[0]
+
+
 def with_no_number(content: bytes) -> bytes:
     return content.replace(b'"tier_id": 0', b'"tier_id": NaN', 1)
 
@@ -153,6 +180,7 @@ def with_a_long_number(content: bytes) -> bytes:
         (with_low, {"scores"}),
         (without_a_row, {"rows", "scores"}),
         (with_a_row_of_another_bank, {"rows"}),
+        (with_a_row_twice, {"rows"}),
         (with_no_number, {"rows"}),
         (with_a_long_number, {"rows"}),
     ],
@@ -193,32 +221,6 @@ def test_a_file_that_is_not_as_the_manifest_says_ends_the_verification(packed: P
         ran = verify(forge(packed, tmp_path / "forged.zip", manifest=change))
         assert failed(ran) == {"digests"}
         assert ran.json["results"] == []
-
-
-def test_a_router_that_saw_the_rows_is_recognised(packed: Path, tmp_path: Path) -> None:
-    with tb.open_bank() as opened:
-        groups = opened.groups()
-    seen = {
-        "router/learned/artefact.json": b"{}",
-        "router/learned/seen.json": json.dumps({"groups": groups[:2], "sketches": [], "templates": {}}).encode(),
-    }
-
-    def named(manifest: Manifest) -> None:
-        manifest["router"]["files"] += list(seen)
-
-    def declared(manifest: Manifest) -> None:
-        named(manifest)
-        manifest["static"][0]["in_sample"] = True
-
-    ran = verify(forge(packed, tmp_path / "hidden.zip", files=seen, manifest=named))
-    assert failed(ran) == {"in-sample"}
-    assert "trained on 2 groups" in reasons(ran, "in-sample")
-    assert ran.json["results"][0]["in_sample"] is True
-    ran = verify(forge(packed, tmp_path / "declared.zip", files=seen, manifest=declared))
-    assert failed(ran) == set()
-    assert ran.json["results"][0]["in_sample"] is True
-    damaged = {**seen, "router/learned/seen.json": b"[1"}
-    assert failed(verify(forge(packed, tmp_path / "damaged.zip", files=damaged, manifest=named))) == {"in-sample"}
 
 
 @pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="signatures are made by OpenSSH")

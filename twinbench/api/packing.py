@@ -99,6 +99,17 @@ class _Parts:
     missing: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class _Asking:
+    """How routers are asked about banks."""
+
+    order_seed: int
+    in_sample: bool
+    plugins: PluginLimits | None
+    store: Store
+    progress: Progress
+
+
 def read_info(path: Path) -> SubmissionInfo:
     """Read who hands in what from a TOML file.
 
@@ -141,6 +152,7 @@ def pack_submission(
     include: Sequence[str] = (),
     no_secrets: Sequence[str] = (),
     order_seed: int = 0,
+    in_sample: bool = False,
     output: Path | str | None = None,
     sign_with: Path | str | None = None,
     plugins: PluginLimits | None = None,
@@ -160,6 +172,8 @@ def pack_submission(
         include: globs of further files that the router reads, relative to its folder.
         no_secrets: places, as ``FILE:LINE``, that look like a secret and are none; never the value of a variable.
         order_seed: the seed of the order in which the router sees trajectories.
+        in_sample: also hand in a trained router's predictions on what it was trained on; the manifest says so, and
+            they are never ranked.
         output: the file to write; None: nothing is written.
         sign_with: an OpenSSH key.
         plugins: limits of the router's process; the same as in the runs.
@@ -176,11 +190,12 @@ def pack_submission(
         raise UsageError("a submission has results: name banks (--bank), predictions (--predictions) or runs (--run)")
     try:
         gathered = _gather(router, closed=closed, include=include, plugins=plugins)
-        parts = _Parts(files=dict(gathered.files))
+        parts = _Parts(files=dict(gathered.files), missing=list(gathered.notes))
+        asking = _Asking(order_seed, in_sample, plugins, Store(store), progress)
         for bank in banks:
-            _add_predictions(parts, router, bank, None, order_seed, plugins, store, progress)
+            _add_predictions(parts, router, bank, None, asking)
         for bank, path in (predictions or {}).items():
-            _add_predictions(parts, router, bank, str(path), order_seed, plugins, store, progress)
+            _add_predictions(parts, router, bank, str(path), asking)
         for number, run in enumerate(map(Path, runs), 1):
             _add_run(parts, run, number, gathered.described)
         manifest = SubmissionManifest(
@@ -228,16 +243,7 @@ def _gather(router: str, *, closed: bool, include: Sequence[str], plugins: Plugi
     return gather_router(load_router(router, plugins), include)
 
 
-def _add_predictions(
-    parts: _Parts,
-    router: str,
-    bank: str,
-    file: str | None,
-    order_seed: int,
-    plugins: PluginLimits | None,
-    store: Path | str | None,
-    progress: Progress,
-) -> None:
+def _add_predictions(parts: _Parts, router: str, bank: str, file: str | None, asking: _Asking) -> None:
     from static_track.submission import pack_predictions
 
     name, _, part = bank.partition(":")
@@ -246,10 +252,11 @@ def _add_predictions(
         name,
         split=part or None,
         predictions=file,
-        order_seed=order_seed,
-        plugins=plugins,
-        store=Store(store),
-        progress=progress,
+        order_seed=asking.order_seed,
+        in_sample=asking.in_sample,
+        plugins=asking.plugins,
+        store=asking.store,
+        progress=asking.progress,
     )
     if packed.part.predictions in parts.files:
         raise UsageError(f"the bank {bank} is named twice")

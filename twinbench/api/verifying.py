@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from twinbench.causes import CausedError
 from twinbench.checks import Status
@@ -18,6 +19,7 @@ from twinbench.display.wording import format_count
 from twinbench.errors import ContentError, UsageError
 from twinbench.fingerprint import sha256_file
 from twinbench.plugins.limits import PluginLimits
+from twinbench.reading.input_files import open_input
 from twinbench.storage.store import Store
 from twinbench.submissions.archive import Archive, ArchiveError, open_archive
 from twinbench.submissions.doubts import doubts_left
@@ -25,9 +27,16 @@ from twinbench.submissions.fields import printable_line
 from twinbench.submissions.findings import Findings
 from twinbench.submissions.manifest import MANIFEST_FILE, SubmissionManifest
 from twinbench.submissions.report import Level, SignatureFound, SubmissionFile, VerificationReport, VerifiedResult
-from twinbench.submissions.router_files import ROUTER_FOLDER, compare_identity
+from twinbench.submissions.router_files import (
+    ROUTER_FOLDER,
+    compare_identity,
+    is_in_archive,
+    place_router,
+    wheel_problems,
+)
 from twinbench.submissions.sampling import make_nonce
 from twinbench.submissions.signing import MOST_SIGNATURE_BYTES, SIGNATURE_FILE, SignatureError, check_signature
+from twinbench.submissions.trained import TrainedRouter, read_trained_routers
 
 if TYPE_CHECKING:
     from dynamic_track.submission.verifying import VerifiedRun
@@ -35,9 +44,6 @@ if TYPE_CHECKING:
 MOST_MANIFEST_BYTES = 32 * 2**20
 ASKED_ROWS = 200
 """About how many rows of each bank the router is asked about again, where nothing else is said."""
-
-_ARTEFACT, _SEEN = "artefact.json", "seen.json"
-_MOST_SEEN_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,11 @@ class Repetition:
     build: bool = False
     """Build images from the tasks' Dockerfiles."""
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anything is done again."""
+        return any(each is not None for each in (self.grade, self.replay, self.rerun))
+
 
 @dataclass(frozen=True, kw_only=True)
 class VerificationRequest:
@@ -82,6 +93,16 @@ class VerificationRequest:
     dataset: str | None = None
     repetition: Repetition = field(default_factory=Repetition)
     store: Path | str | None = None
+
+    def samples(self, levels: Collection[Level]) -> dict[Level, int | Literal["all"]]:
+        """Return how much of these levels is to be done."""
+        wanted = {
+            Level.ask: self.ask,
+            Level.grade: self.repetition.grade,
+            Level.replay: self.repetition.replay,
+            Level.rerun: self.repetition.rerun,
+        }
+        return {level: number or "all" for level, number in wanted.items() if level in levels and number is not None}
 
 
 def verify_submission(
@@ -110,8 +131,7 @@ def verify_submission(
     """
     request = request or VerificationRequest()
     path = Path(file)
-    if not path.is_file():
-        raise UsageError(f"no file {path}")
+    open_input(path).close()  # which says what is wrong with it
     verification = _Verification(path, request, plugins or _strict_limits, tell, progress)
     return verification.report()
 
@@ -140,6 +160,7 @@ class _Verification:
         self._manifest: SubmissionManifest | None = None
         self._manifest_sha256: str | None = None
         self._results: list[VerifiedResult] = []
+        self._trained: list[TrainedRouter] = []
 
     def report(self) -> VerificationReport:
         """Verify, and return the report."""
@@ -160,6 +181,7 @@ class _Verification:
             verified_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             nonce=self._nonce,
             levels=tuple(each for each in Level if each in self._levels),
+            samples=self._request.samples(self._levels),
             signature=self._signature,
             checks=tuple(self._findings.checks),
             results=tuple(self._results),
@@ -184,18 +206,22 @@ class _Verification:
         if not self._findings.judge("digests", MANIFEST_FILE, problems, told):
             return
         self._check_signature(archive, content)
-        self._findings.judge(
-            "router-files",
-            ROUTER_FOLDER,
-            compare_identity(manifest.router, digests),
-            "closed" if manifest.router.closed else "the files are those that the router's fingerprint is of",
-        )
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="twinbench-")))
             folder.chmod(0o755)  # a router in strict isolation is another user
             for top in sorted({name.partition("/")[0] for name in archive.sizes if "/" in name}):
                 archive.extract(top, folder / top)
-            self._verify_static(archive, manifest, folder)
+            self._findings.judge(
+                "router-files",
+                ROUTER_FOLDER,
+                chain(compare_identity(manifest.router, digests, archive.read), wheel_problems(folder / ROUTER_FOLDER)),
+                "closed" if manifest.router.closed else "the files are those that the router's fingerprint is of",
+            )
+            try:
+                self._trained = read_trained_routers(archive)
+            except (ArchiveError, ValueError) as error:
+                self._findings.add("in-sample", ROUTER_FOLDER, Status.failed, str(error))
+            self._verify_static(manifest, folder)
             self._verify_live(manifest, folder)
 
     def _check_signature(self, archive: Archive, content: bytes) -> None:
@@ -216,33 +242,39 @@ class _Verification:
         )
         self._findings.add("signature", MANIFEST_FILE, Status.passed, f"{who}: {self._signature.key}")
 
-    def _verify_static(self, archive: Archive, manifest: SubmissionManifest, folder: Path) -> None:
-        if not manifest.static:
+    def _verify_static(self, manifest: SubmissionManifest, folder: Path) -> None:
+        if not manifest.static and not self._trained:
             return
-        from static_track.submission import AskedAgain, StaticVerification, groups_trained_on
+        from static_track.submission import AskedAgain, StaticVerification
 
         verification = StaticVerification(
             manifest.router.spec, Store(self._request.store), self._findings, self._progress
         )
-        try:
-            trained_on = groups_trained_on(_seen_files(archive))
-        except ValueError as error:
-            self._findings.add("in-sample", ROUTER_FOLDER, Status.failed, str(error))
-            trained_on = None
+        for each in self._trained:
+            verification.check_training(each, manifest.static)
+        if not manifest.static:
+            return
         again: AskedAgain | None = None
         limits = self._limits_for_asking(manifest)
         if limits is not None:
-            spec = self._spec_here(manifest, folder)
+            spec = place_router(manifest.router, folder / ROUTER_FOLDER)
             rows = None if self._request.ask == 0 else self._request.ask
-            again = AskedAgain(spec, limits, rows, self._file.sha256, self._nonce)
-            self._levels.append(Level.ask)
+            here = is_in_archive(manifest.router)
+            again = AskedAgain(spec, limits, rows, self._file.sha256, self._nonce, elsewhere=not here)
+        known: set[tuple[str, str | None]] = set()
         for part in manifest.static:
+            if (scored := (part.bank_sha256, part.part_fingerprint)) in known:
+                what = "another result of this submission is of the same rows: one of them is the better of two"
+                self._findings.add("part", part.predictions, Status.failed, what)
+            known.add(scored)
             if part.predictions not in manifest.files:
                 self._findings.add("rows", part.predictions, Status.failed, "is not in the archive")
                 continue
-            result = verification.verify(part, folder / part.predictions, trained_on, again)
+            result = verification.verify(part, folder / part.predictions, self._trained, again)
             if result is not None:
                 self._results.append(result)
+        if self._findings.was_done("decisions"):
+            self._levels.append(Level.ask)
 
     def _limits_for_asking(self, manifest: SubmissionManifest) -> PluginLimits | None:
         """Return the limits under which the router is asked again; None where it is not, with a check that says why."""
@@ -267,21 +299,18 @@ class _Verification:
             raise UsageError("a submission's router is asked in strict isolation alone")
         return limits
 
-    def _spec_here(self, manifest: SubmissionManifest, folder: Path) -> str:
-        """Return the spec of the submission's router, from where its files are now."""
-        spec = manifest.router.spec
-        return f"{folder / ROUTER_FOLDER}/{spec}" if manifest.router.files and ".py:" in spec else spec
-
     def _verify_live(self, manifest: SubmissionManifest, folder: Path) -> None:
         if not manifest.live:
             return
-        from dynamic_track.submission.verifying import TasksHere, verify_run
+        from dynamic_track.submission.tasks_here import TasksHere
+        from dynamic_track.submission.verifying import verify_run
         from dynamic_track.tasks.sources import load_tasks
 
         here = TasksHere(self._request.tasks, self._request.dataset)
         if here.tasks is not None:
             load_tasks(here.tasks, here.dataset)  # what is wrong with it is the maintainer's own
         verified: list[VerifiedRun] = []
+        committed: set[str] = set()
         earlier = [run for number, path in enumerate(self._request.against) for run in _runs_at(path, folder, number)]
         for part in manifest.live:
             run = folder / part.run
@@ -298,11 +327,17 @@ class _Verification:
                 here=here,
                 posted=self._request.commitments,
                 against=earlier,
+                trained=self._trained,
                 progress=self._progress,
             )
+            for digest in sorted(committed.intersection(part.commitments)):
+                what = f"another run of this submission is of the same commitment, {digest}: it is the better of two"
+                self._findings.add("commitment", part.run, Status.failed, what)
+            committed |= set(part.commitments)
             earlier = [*earlier, run]
             if found is not None:
-                verified.append(found)
+                if self._request.repetition.is_wanted:
+                    verified.append(found)  # otherwise one run is in memory at a time
                 if found.result is not None:
                     self._results.append(found.result)
         self._repeat(manifest, verified, folder)
@@ -324,7 +359,7 @@ class _Verification:
                     build=wanted.build,
                     progress=self._progress,
                 )
-        own = None if manifest.router.closed else self._spec_here(manifest, folder)
+        own = None if manifest.router.closed else place_router(manifest.router, folder / ROUTER_FOLDER)
         trusted = not self._findings.failed("router-files", ROUTER_FOLDER)
         if wanted.replay is not None and runs:
             self._levels.append(Level.replay)
@@ -413,13 +448,3 @@ def _digest_problems(archive: Archive, manifest: SubmissionManifest, digests: di
         told = manifest.files[name]
         if digests[name] != told.sha256 or archive.sizes[name] != told.bytes:
             yield f"{name}: has other content than the manifest says"
-
-
-def _seen_files(archive: Archive) -> Mapping[str, bytes]:
-    """Return what trained routers among the files say that they were trained on."""
-    found = {}
-    for name in archive.sizes:
-        folder, _, base = name.rpartition("/")
-        if base == _ARTEFACT and folder.startswith(ROUTER_FOLDER) and f"{folder}/{_SEEN}" in archive.sizes:
-            found[f"{folder}/{_SEEN}"] = archive.read(f"{folder}/{_SEEN}", _MOST_SEEN_BYTES)
-    return found

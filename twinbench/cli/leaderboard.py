@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from twinbench.cli.checks import check_columns
 from twinbench.cli.help import Group, Panel
 from twinbench.cli.options import FormatOption, JsonOption, OutputOption, StoreOption
 from twinbench.cli.output import Column, Format, Table, append_text, make_printable, print_json, print_table, progress
@@ -165,14 +166,7 @@ def withdraw(
 
 
 def _table(shown: Sequence[CheckResult], found: Sequence[CheckResult]) -> Table:
-    columns = [
-        Column("name", "Check"),
-        Column("subject", "Of"),
-        Column("status", "Status"),
-        Column("value", "Value", kind=float, for_people=False),
-        Column("reason", "Found"),
-        Column("advice", "Advice", kind=str, for_people=False),
-    ]
+    columns = [*check_columns(), Column("advice", "Advice", kind=str, for_people=False)]
     return Table("Leaderboard", columns, [each.to_json() for each in shown], [_tally(found)])
 
 
@@ -190,7 +184,7 @@ def _summary(shown: Sequence[CheckResult], found: Sequence[CheckResult]) -> str:
     lines = ["### Leaderboard", ""]
     rows = [each for each in shown if str(each.status) != "pass"]
     if rows:
-        lines += ["| Check | Of | Status | Found |", f"|{' --- |' * 4}"]
+        lines += ["| Check | Of | Status | Reason |", f"|{' --- |' * 4}"]
         lines += [
             f"| {' | '.join(map(escape_markdown, (each.name, each.subject, str(each.status), each.reason)))} |"
             for each in rows[:_SHOWN_CHECKS]

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from twinbench.cli import completion
+from twinbench.cli.checks import check_columns
 from twinbench.cli.dynamic.options import BuildOption, DatasetOption, WorkersOption
 from twinbench.cli.help import Group, Panel
 from twinbench.cli.option_groups import expand_option_groups
 from twinbench.cli.options import (
     FormatOption,
     GatewayKeyEnvOption,
+    InSampleOption,
     JsonOption,
     OrderSeedOption,
     OutputOption,
@@ -114,6 +116,7 @@ def pack(
     ] = False,
     example: Annotated[bool, typer.Option("--example", help="Print a commented file for --info, and leave.")] = False,
     order_seed: OrderSeedOption = 0,
+    in_sample: InSampleOption = False,
     plugins: PluginOptions,
     json_: JsonOption = False,
     output: Annotated[
@@ -148,6 +151,7 @@ def pack(
             include=include or (),
             no_secrets=no_secrets or (),
             order_seed=order_seed,
+            in_sample=in_sample,
             output=target,
             sign_with=sign,
             plugins=plugins.limits(processes=True),
@@ -418,14 +422,7 @@ def _scores(scores: dict[str, float | None]) -> str:
 
 
 def _report_table(report: VerificationReport, form: Format) -> Table:
-    columns = [
-        Column("name", "Check"),
-        Column("subject", "Of"),
-        Column("status", "Status"),
-        Column("value", "Value", kind=float, for_people=False),
-        Column("level", "Level", for_people=False),
-        Column("reason", "Reason"),
-    ]
+    columns = check_columns(more=[Column("level", "Level", for_people=False)])
     rows = list(report.records())
     notes = []
     if form.for_people:

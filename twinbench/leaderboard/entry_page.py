@@ -26,12 +26,8 @@ LEVEL_WORDS = {
 }
 """What was verified at each level."""
 
-_OPTIONS = {
-    Level.grade: ("--grade", "N"),
-    Level.replay: ("--replay", "N"),
-    Level.rerun: ("--rerun", "N", "--run-usd", "USD", "--api-base", "URL"),
-}
-"""What ``submit verify`` is told beside the file for each level that it does not do unasked."""
+_SAMPLED = (Level.ask, Level.grade, Level.replay, Level.rerun)
+"""The levels whose name is the option that says how much of them is done."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +111,12 @@ def reproducing_commands(version: Version) -> Iterator[str]:
     """Return the commands that verify a submission again and score each of its results in the division again."""
     file, folder = version.report.file.name, version.manifest.name
     options = ["--ask", "none"] if Level.ask in _levels_left(version) else []
-    options += [word for level in version.report.levels for word in _OPTIONS.get(level, ())]
+    kinds = {result.kind for result in version.scores.results}
+    for level in version.report.levels:
+        if level in _SAMPLED and (level is not Level.ask or "static" in kinds):
+            options += [f"--{level}", str(version.report.samples.get(level, "N"))]
+    if Level.rerun in version.report.levels:
+        options += ["--run-usd", "USD", "--api-base", "URL"]
     yield shlex.join(["twinbench", "submit", "verify", file, "--nonce", version.report.nonce, *options])
     yield shlex.join(["unzip", "-q", file, "-d", folder])
     for result in version.scores.results:
@@ -125,12 +126,26 @@ def reproducing_commands(version: Version) -> Iterator[str]:
             continue
         bank = result.setting.get("bank")
         bank = bank if isinstance(bank, dict) else {}
+        if (splitting := _splitting_command(version, result.subject)) is not None:
+            yield splitting
         words = ["twinbench", "static", "score", "--bank", str(bank.get("name"))]
         if bank.get("split"):
             words += ["--split", str(bank["split"])]
         if seed := result.setting.get("order_seed"):
             words += ["--order-seed", str(seed)]
         yield shlex.join([*words, "--predictions", place])
+
+
+def _splitting_command(version: Version, predictions: str) -> str | None:
+    """Return the command that splits the bank of a static result; None where it is of no split."""
+    for part in version.manifest.static:
+        if part.predictions == predictions and part.split is not None:
+            split = part.split
+            shares = ",".join(f"{name}={share}" for name, share in split.shares.items())
+            words = ["twinbench", "bank", "split", part.bank, "--name", split.name, "--parts", shares]
+            words += ["--seed", str(split.seed), *([] if split.near_duplicates else ["--no-near-duplicates"])]
+            return shlex.join(words)
+    return None
 
 
 def _facts(version: Version) -> Iterator[tuple[str, str]]:

@@ -7,13 +7,14 @@ trained on. Nothing in ``learned/`` is ever read by twinbench: only the router's
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from twinbench.errors import UsageError
-from twinbench.fingerprint import sha256_file, sha256_text
+from twinbench.fingerprint import sha256_file
 from twinbench.plugins.fitting import CODE, LEARNED
 from twinbench.plugins.spec import MANIFEST
 from twinbench.reading.validation import describe_validation_error, field_path
@@ -22,7 +23,7 @@ SEEN = "seen.json"
 WHEELS = "wheels"
 """A folder that may be put beside them: wheels that the router may import under strict isolation."""
 
-_MOST_MANIFEST_BYTES = 2**24
+MOST_MANIFEST_BYTES = 2**24
 
 
 def check_path(path: str) -> str:
@@ -115,6 +116,21 @@ class Artefact:
         return self.folder / SEEN
 
 
+def parse_manifest(data: bytes) -> Manifest:
+    """Read what an artefact says of itself.
+
+    Raises:
+        ValueError: it is not what training of this release writes; the text says what is wrong, and where.
+    """
+    try:
+        return Manifest.model_validate_json(data.decode())
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ValueError(f"{field_path(first['loc']) or 'the whole'}: {describe_validation_error(first)}") from None
+    except ValueError:  # no UTF-8
+        raise ValueError("no text") from None
+
+
 def read_artefact(folder: Path) -> Artefact:
     """An artefact, every file held against its digest.
 
@@ -124,20 +140,14 @@ def read_artefact(folder: Path) -> Artefact:
     path = folder / MANIFEST
     try:
         with path.open("rb") as file:
-            content = file.read(_MOST_MANIFEST_BYTES).decode()
-        manifest = Manifest.model_validate_json(content)
+            content = file.read(MOST_MANIFEST_BYTES)
+        manifest = parse_manifest(content)
         for name, sha256 in manifest.files.items():
             if (folder / name).is_symlink() or sha256_file(folder / name) != sha256:
                 raise UsageError(f"the trained router {folder} is damaged: {name} is not what it was; train it again")
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = field_path(first["loc"]) or "the whole"
-        raise UsageError(
-            f"{path}: no trained router of this release ({where}: {describe_validation_error(first)})"
-        ) from None
-    except ValueError:  # no UTF-8
-        raise UsageError(f"{path}: no trained router of this release (no text)") from None
+    except ValueError as error:
+        raise UsageError(f"{path}: no trained router of this release ({error})") from None
     except OSError as error:
         what = f"{error.filename or path} cannot be read ({error.strerror or error})"
         raise UsageError(f"the trained router {folder} is damaged: {what}") from None
-    return Artefact(folder.resolve(), manifest, sha256_text(content))
+    return Artefact(folder.resolve(), manifest, hashlib.sha256(content).hexdigest())

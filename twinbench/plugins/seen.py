@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -39,6 +39,18 @@ class Seen(BaseModel):
     """The sketch of each distinct first message, in ascending order."""
     templates: dict[str, list[int]]
     """Hashes of the shingles that most first messages of a workload have, by workload."""
+
+    @classmethod
+    def parse(cls, data: bytes) -> Self:
+        """Read what a trained router's folder says about its training data.
+
+        Raises:
+            ValueError: it is not what this release keeps.
+        """
+        try:
+            return cls.model_validate_json(data)
+        except ValidationError:
+            raise ValueError("not what this release keeps of training data") from None
 
     def instances(self) -> set[str]:
         """Return the ids of the instances that its groups are of: a group is an instance, or ``workload/instance``."""
@@ -77,8 +89,8 @@ def read_seen(path: Path) -> Seen:
         UsageError: the file is not of this release.
     """
     try:
-        return Seen.model_validate_json(path.read_bytes())
-    except (ValidationError, OSError):
+        return Seen.parse(path.read_bytes())
+    except (ValueError, OSError):
         raise UsageError(f"{path}: not what this release keeps of training data: train the router again") from None
 
 

@@ -82,6 +82,10 @@ class Findings:
         if (more := found - MOST_OF_A_CHECK) > 0:
             self.add(name, subject, status, f"and {more:,} more", value=found, level=level)
 
+    def was_done(self, name: str) -> bool:
+        """Whether a check of this name passed or failed for any subject: a warning says that it could not be done."""
+        return any(each.name == name and each.status is not Status.warned for each in self.checks)
+
     def failed(self, name: str, subject: str) -> bool:
         """Whether a check of this name failed for a subject."""
         return any(

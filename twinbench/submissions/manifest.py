@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -63,6 +63,17 @@ class SubmittedRouter(Document):
     """Its files in the archive, all below ``router/``."""
 
 
+class SplitOfBank(Document):
+    """How a bank was split, by which anybody splits it in the same way."""
+
+    name: Line
+    shares: dict[Line, Annotated[float, Field(gt=0, le=1)]] = Field(min_length=1, max_length=100)
+    """Of each part; together 1."""
+    seed: Annotated[int, Field(ge=-(10**12), le=10**12, strict=True)]
+    near_duplicates: bool
+    """Whether trajectories that begin nearly alike are in one part."""
+
+
 class StaticPart(Document):
     """Predictions on one bank, with the scores that they are said to have."""
 
@@ -73,6 +84,8 @@ class StaticPart(Document):
     part: Line | None = None
     """The part of a split; None for the whole bank."""
     part_fingerprint: Digest | None = None
+    split: SplitOfBank | None = None
+    """The split that the part is of; None for the whole bank, and for the held-out part."""
     protocol: Digest
     """Fingerprint of static manifest and tokenizer set."""
     order_seed: Count = 0
@@ -114,6 +127,8 @@ class LivePart(Document):
     head: JournalHead | None = None
     commitments: tuple[Digest, ...] = Field(default=(), max_length=1000)
     """Digests of the commitments that were written before its executions."""
+    in_sample: bool = False
+    """Whether the router was trained on tasks that it was run on."""
     division: Division
 
 

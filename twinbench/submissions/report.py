@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, JsonValue
 
@@ -116,6 +116,10 @@ class VerificationReport(Document):
     """What samples were drawn with, beside the file's digest; made by the maintainer after receipt."""
     levels: tuple[Level, ...]
     """What was done, ``verify`` first."""
+    samples: dict[Level, Annotated[int, Field(ge=1, le=10**9, strict=True)] | Literal["all"]] = Field(
+        default_factory=dict
+    )
+    """How much of each level was to be done: about how many rows of a bank, how many cases of a run."""
     signature: SignatureFound
     checks: tuple[ReportedCheck, ...]
     results: tuple[VerifiedResult, ...]

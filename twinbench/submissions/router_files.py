@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -12,13 +13,19 @@ from urllib.parse import parse_qsl
 
 from twinbench.errors import UsageError
 from twinbench.fingerprint import fingerprint, sha256_file
+from twinbench.plugins.artefact import MOST_MANIFEST_BYTES, WHEELS, Artefact, parse_manifest
 from twinbench.plugins.loading import LoadedRouter
-from twinbench.plugins.spec import RouterSpec, parse_spec
+from twinbench.plugins.spec import MANIFEST, RouterSpec, parse_spec
+from twinbench.routers.registry import BUILT_IN
+from twinbench.submissions.archive import ArchiveError, open_archive
 from twinbench.submissions.manifest import SubmittedRouter
 
 ROUTER_FOLDER = "router"
 
 _MOST_INCLUDED = 10_000
+_MOST_NAMED = 5
+_WHEEL = ".whl"
+_DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,8 @@ class GatheredRouter:
     described: SubmittedRouter
     files: Mapping[str, Path]
     """Its files, by their paths in the archive."""
+    notes: tuple[str, ...] = ()
+    """What a reviewer will find missing."""
 
 
 def gather_router(router: LoadedRouter, include: Sequence[str] = ()) -> GatheredRouter:
@@ -46,7 +55,9 @@ def gather_router(router: LoadedRouter, include: Sequence[str] = ()) -> Gathered
     if spec.kind == "endpoint" or router.identity is None:
         return GatheredRouter(SubmittedRouter(spec=router.name, closed=True), {})
     files: dict[str, Path] = {}
-    if spec.kind != "built-in":
+    if router.artefact is not None:
+        files = _artefact_files(router.artefact, include)
+    elif spec.kind != "built-in":
         root = Path(spec.target).resolve().parent if spec.kind == "file" else Path.cwd()
         for name, sha256 in identity["files"].items():
             files[f"{ROUTER_FOLDER}/{name}"] = _found(name, sha256, [root, *map(Path, sys.path)])
@@ -60,24 +71,94 @@ def gather_router(router: LoadedRouter, include: Sequence[str] = ()) -> Gathered
         fingerprint=router.fingerprint,
         files=tuple(sorted(files)),
     )
-    return GatheredRouter(described, files)
+    needed = [] if spec.kind == "built-in" else _lacking(described)
+    return GatheredRouter(described, files, (_told_of(needed),) if needed else ())
 
 
 def spec_in_archive(spec: RouterSpec) -> str:
     """Return the spec by which a router is asked from within the archive's folder of its files."""
-    if spec.kind != "file":
+    if spec.kind not in ("file", "artefact"):
         return spec.text
     rest = spec.text.partition("?")
-    name = f"{Path(spec.target).name}:{spec.attribute}"
+    name = Path(spec.target).resolve().name
+    if spec.kind == "file":
+        name = f"{name}:{spec.attribute}"
     return f"{name}?{rest[2]}" if rest[1] else name
 
 
-def compare_identity(router: SubmittedRouter, digests: Mapping[str, str]) -> Iterator[str]:
+def place_router(router: SubmittedRouter, folder: Path) -> str:
+    """Return the spec by which a submission's router is asked where its files now are.
+
+    A module is asked through a file beside it that imports it, since strict isolation sees no folder of modules.
+
+    Args:
+        router: the manifest's router, which ``compare_identity`` found no contradiction in.
+        folder: where the archive's folder of its files is; such a file is written there.
+    """
+    identity = router.identity or {}
+    if not router.files or not folder.is_dir():
+        return router.spec
+    if "artefact" in identity or ".py:" in router.spec:
+        return f"{folder}/{router.spec}"
+    target, attribute = str(identity.get("target")), str(identity.get("attribute"))
+    if identity.get("kind") != "module" or not (_DOTTED.fullmatch(target) and attribute.isidentifier()):
+        return router.spec
+    door = folder / "asked_from_here.py"
+    while door.exists():
+        door = door.with_stem(f"{door.stem}_")
+    door.write_text(f"from {target} import {attribute}\n", "utf-8")
+    door.chmod(0o644)
+    _, mark, arguments = router.spec.partition("?")
+    return f"{door}:{attribute}{mark}{arguments}"
+
+
+def is_in_archive(router: SubmittedRouter) -> bool:
+    """Return whether all of a router's code that strict isolation needs is among a submission's files."""
+    identity = router.identity or {}
+    return "built-in" in identity or (bool(router.files) and identity.get("kind") != "trb" and not _lacking(router))
+
+
+def _lacking(router: SubmittedRouter) -> list[str]:
+    """Return the names of distributions that a router imports, where no wheels are among its files."""
+    if any(f"/{WHEELS}/" in name and name.endswith(_WHEEL) for name in router.files):
+        return []
+    return sorted(_texts((router.identity or {}).get("distributions")))
+
+
+def _told_of(needed: Sequence[str]) -> str:
+    return (
+        f"the router imports {', '.join(needed[:_MOST_NAMED])}, which strict isolation has only where wheels are named "
+        f"(--plugin-wheels) or lie in a trained router's {WHEELS}/: otherwise it cannot be asked again"
+    )
+
+
+def wheel_problems(folder: Path) -> Iterator[str]:
+    """Find wheels of trained routers that are no sound archives: they are unpacked when such a router is asked.
+
+    Args:
+        folder: where the archive's folder of the router's files is.
+    """
+    for wheel in sorted(folder.glob(f"*/{WHEELS}/*")):
+        name = f"{ROUTER_FOLDER}/{wheel.relative_to(folder).as_posix()}"
+        if wheel.suffix != _WHEEL:
+            yield f"{name}: is no wheel"
+            continue
+        try:
+            with open_archive(wheel):
+                pass
+        except ArchiveError as error:
+            yield f"{name}: {error}"
+
+
+def compare_identity(
+    router: SubmittedRouter, digests: Mapping[str, str], read: Callable[[str, int], bytes]
+) -> Iterator[str]:
     """Find contradictions between a router's fingerprint, what it is said to be of, and the files in the archive.
 
     Args:
         router: the manifest's router.
         digests: the SHA-256 of every file of the archive, by its path.
+        read: gives the content of a file of the archive, of at most so many bytes.
 
     Yields:
         Each contradiction as a sentence.
@@ -97,6 +178,9 @@ def compare_identity(router: SubmittedRouter, digests: Mapping[str, str]) -> Ite
         yield f"{strange[0]}: is in the archive or in the router's list of files, and not in both"
     yield from _spec_problems(router, identity)
     if "built-in" in identity:
+        return
+    if "artefact" in identity:
+        yield from _artefact_problems(router, identity["artefact"], digests, read)
         return
     for name, sha256 in _texts(identity.get("files")).items():
         found = digests.get(f"{ROUTER_FOLDER}/{name}")
@@ -120,6 +204,10 @@ def _spec_problems(router: SubmittedRouter, identity: Mapping[str, Any]) -> Iter
         if name != identity["built-in"]:
             yield f"the spec {router.spec} is not that of the built-in router {identity['built-in']}"
         return
+    if "artefact" in identity:
+        if (problem := _folder_problem(name)) is not None:
+            yield f"the spec {router.spec} {problem}"
+        return
     target, _, attribute = name.rpartition(":")
     if identity.get("kind") == "file":
         if (target, attribute) != (identity.get("target"), identity.get("attribute")):
@@ -128,6 +216,38 @@ def _spec_problems(router: SubmittedRouter, identity: Mapping[str, Any]) -> Iter
             yield f"the spec {router.spec} names a file that is not among the router's"
     elif target.endswith(".py") or "/" in name:
         yield f"the spec {router.spec} names a file, and the fingerprint is of a module"
+    elif target and (target.removeprefix("trb:"), attribute) != (identity.get("target"), identity.get("attribute")):
+        yield f"the spec {router.spec} names another module or class than the fingerprint is of"
+
+
+def _folder_problem(name: str) -> str | None:
+    """Return why a folder of this name cannot be that of a trained router in an archive."""
+    if not name or name in BUILT_IN or any(each in name for each in "/:?\\"):
+        return "is no name that the folder of a trained router may have here: other routers are named so"
+    return None
+
+
+def _artefact_problems(
+    router: SubmittedRouter, sha256: Any, digests: Mapping[str, str], read: Callable[[str, int], bytes]
+) -> Iterator[str]:
+    """Find what is not as training left it in the folder of a trained router."""
+    folder = f"{ROUTER_FOLDER}/{router.spec.partition('?')[0]}"
+    path = f"{folder}/{MANIFEST}"
+    if digests.get(path) != sha256:
+        yield f"{path}: is missing, or another file than the one that the router's fingerprint is of"
+        return
+    try:
+        manifest = parse_manifest(read(path, MOST_MANIFEST_BYTES))
+    except ValueError as error:
+        yield f"{path}: no trained router of this release ({error})"
+        return
+    for name, told in manifest.files.items():
+        if digests.get(f"{folder}/{name}") != told:
+            yield f"{folder}/{name}: is missing, or another file than the one that was trained"
+    known = {path, *(f"{folder}/{name}" for name in manifest.files)}
+    for name in router.files:
+        if name not in known and not name.startswith(f"{folder}/{WHEELS}/"):
+            yield f"{name}: is no part of the trained router, and it could read it"
 
 
 def _texts(value: Any) -> dict[str, str]:
@@ -143,6 +263,18 @@ def _found(name: str, sha256: str, roots: Sequence[Path]) -> Path:
         if path.is_file() and sha256_file(path) == sha256:
             return path
     raise UsageError(f"the router's file {name} was changed while it was read, or is no longer there")
+
+
+def _artefact_files(artefact: Artefact, include: Sequence[str]) -> dict[str, Path]:
+    """Return all of a trained router's folder that its own manifest names, and the wheels that may lie beside it."""
+    folder = artefact.folder
+    if include:
+        raise UsageError(f"--include: a trained router has all that it needs in {folder}; train it with what it reads")
+    if (problem := _folder_problem(folder.name)) is not None:
+        raise UsageError(f"{folder}: {folder.name!r} {problem}; rename the folder")
+    wheels = sorted(artefact.wheels.glob(f"*{_WHEEL}")) if artefact.wheels is not None else []
+    inner = [MANIFEST, *artefact.manifest.files, *(f"{WHEELS}/{wheel.name}" for wheel in wheels)]
+    return {f"{ROUTER_FOLDER}/{folder.name}/{name}": folder / name for name in inner}
 
 
 def _argument_file(spec: RouterSpec, argument: str, root: Path) -> dict[str, Path]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from twinbench.cli import completion
+from twinbench.cli.checks import check_columns
 from twinbench.cli.dynamic.options import MovedPoolOption, RunArgument
 from twinbench.cli.options import FormatOption, JsonOption, OutputOption
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, progress
@@ -108,12 +109,5 @@ def _people_table(found: Audit) -> Table:
 
 
 def _program_table(found: Audit) -> Table:
-    columns = [
-        Column("name", "Check"),
-        Column("subject", "Run or case"),
-        Column("status", "Status"),
-        Column("value", "Value", kind=float),
-        Column("reason", "Reason"),
-    ]
     caveat = f"this is {_REHEARSAL}" if found.simulated else None
-    return Table("", columns, [check.to_json() for check in found.checks], caveat=caveat)
+    return Table("", check_columns("Run or case"), [check.to_json() for check in found.checks], caveat=caveat)

@@ -1,0 +1,152 @@
+"""What a submission names of a bank: the part that is scored, and what its router was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from static_track.banks.bank import Bank
+from static_track.banks.splits import HELDOUT, BankPart, split_of_part
+from static_track.evaluator import protocol_fingerprint
+from static_track.predictions import Predictions
+from static_track.seen import Recogniser, seen_of
+from static_track.training import trainable_part, training_fingerprint
+from twinbench.checks import Status
+from twinbench.errors import UsageError
+from twinbench.plugins.seen import Overlap
+from twinbench.storage.manifest_files import static_manifest
+from twinbench.submissions.findings import Findings
+from twinbench.submissions.manifest import SplitOfBank, StaticPart
+from twinbench.submissions.trained import TrainedRouter
+from twinbench.text.tokens import OFFLINE, find_tokenizer_set
+
+
+def describe_split(bank: Bank, part: str | None) -> SplitOfBank | None:
+    """Return how the split was made that a part is of; None for the whole bank, and for the held-out part.
+
+    Raises:
+        UsageError: there is no such part.
+    """
+    found = None if part is None else split_of_part(bank.folder, bank.info.sha256, part)
+    if found is None:
+        return None
+    return SplitOfBank(
+        name=found["name"],
+        shares=found["shares"],
+        seed=found["seed"],
+        near_duplicates=found["near_duplicates"] is not None,
+    )
+
+
+def part_here(bank: Bank, part: StaticPart) -> BankPart:
+    """Return the part that is claimed to be scored; the split is made again where the submission says how.
+
+    Raises:
+        UsageError: there is no such part.
+    """
+    if part.split is None or part.part is None or part.part == HELDOUT:
+        return bank.split(part.part)
+    return _part_of(bank, part.split, part.part)
+
+
+def _part_of(bank: Bank, split: SplitOfBank, part: str) -> BankPart:
+    plan = bank.plan_split(split.name, split.shares, split.seed, near_duplicates=split.near_duplicates)
+    numbers = plan.parts.get(part.rpartition("/")[2])
+    if numbers is None:
+        raise UsageError(f"the split {split.name} has no part {part!r}")
+    return BankPart(part, numbers)
+
+
+def check_in_sample(
+    recogniser: Recogniser,
+    part: StaticPart,
+    predicted: Predictions,
+    trained: Sequence[TrainedRouter],
+    findings: Findings,
+) -> bool:
+    """Check that a router was not trained on what it is scored on, or that the submission says so.
+
+    Args:
+        recogniser: of the part.
+        part: what is claimed.
+        predicted: the predictions, which may be marked.
+        trained: the trained routers among the submission's files.
+        findings: takes the check.
+
+    Returns:
+        Whether the result is one on what the router was trained on, declared or not.
+    """
+    subject = part.predictions
+    overlap = _united([recogniser.overlap(each.seen) for each in trained])
+    number = len(overlap.same) + len(overlap.near)
+    if part.in_sample:
+        findings.add("in-sample", subject, Status.passed, "declared: it is never ranked", value=number)
+    elif overlap:
+        what = f"the router was trained on what it is scored on ({overlap}), and the submission does not say so"
+        findings.add("in-sample", subject, Status.failed, what, value=number)
+    elif predicted.in_sample:
+        what = "its predictions are marked as those of a router that was trained on these rows, the submission is not"
+        findings.add("in-sample", subject, Status.failed, what)
+    elif trained:
+        told = "the router was trained on none of these groups, nor on near-duplicates of them"
+        findings.add("in-sample", subject, Status.passed, told, value=0)
+    return part.in_sample or predicted.in_sample or bool(overlap)
+
+
+def _united(overlaps: Sequence[Overlap]) -> Overlap:
+    same = sorted({group for each in overlaps for group in each.same})
+    near = sorted({group for each in overlaps for group in each.near} - set(same))
+    return Overlap("groups", tuple(same), tuple(near))
+
+
+def check_training(bank: Bank, trained: TrainedRouter, parts: Sequence[StaticPart], findings: Findings) -> None:
+    """Check that a trained router's folder says of its training data what training on that part of the bank records.
+
+    Args:
+        bank: the one that it names, by its digest.
+        trained: the trained router.
+        parts: the submission's, whose splits may be that of the training data.
+        findings: takes the check.
+    """
+    data, subject = trained.manifest.data, trained.folder
+    told = bank.info.name if data.part is None else f"the part {data.part} of {bank.info.name}"
+    for split in _parts_named(bank, data.part, parts):
+        try:
+            numbers = trainable_part(bank, split).trajectories or ()
+        except UsageError:
+            continue
+        if data.part is None or _fingerprint(bank, numbers) == data.fingerprint:
+            size = bank.size(BankPart(data.part, numbers))
+            same = (data.rows, data.trajectories, data.groups) == (size.rows, size.trajectories, size.groups)
+            findings.judge(
+                "training",
+                subject,
+                []
+                if same and seen_of(bank, numbers) == trained.seen
+                else [f"what it says that it has seen is not what training on {told} records"],
+                f"it has seen what training on {told} records",
+            )
+            return
+    what = f"it was trained on {told}, which is no part of that bank here: what it has seen is its own word"
+    findings.add("training", subject, Status.warned, what)
+
+
+def _parts_named(bank: Bank, name: str | None, parts: Sequence[StaticPart]) -> Iterator[BankPart]:
+    """Yield what the name of a part may mean: of the splits that a submission describes, and of those that are here."""
+    described: list[SplitOfBank] = []
+    for each in parts:
+        if each.bank_sha256 == bank.info.sha256 and each.split is not None and each.split not in described:
+            described.append(each.split)
+    for split in described if name is not None else ():
+        try:
+            yield _part_of(bank, split, str(name))
+        except UsageError:
+            continue
+    try:
+        yield bank.split(name)
+    except UsageError:
+        return
+
+
+def _fingerprint(bank: Bank, numbers: Sequence[int]) -> str:
+    manifest = static_manifest()
+    return training_fingerprint(bank, numbers, protocol_fingerprint(manifest, find_tokenizer_set(manifest, OFFLINE)))

@@ -1,0 +1,273 @@
+"""Trained routers that are handed in: their whole folder, held against what training left and what they have seen."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dynamic_track.tasks.task import Task
+from tests.banks import import_rows
+from tests.cli.commands import twinbench
+from tests.dynamic_track.auditing.test_audit import as_planned, json_file
+from tests.dynamic_track.live import EASY, KEY, KEY_VARIABLE
+from tests.dynamic_track.running.test_trained_routers import a_task
+from tests.submissions.handing_in import INFO, contents, failed, forge, pack, reasons, verify, zip_of
+from tests.submissions.workshop import Workshop
+from twinbench.containers.engine import Engine
+from twinbench.fingerprint import fingerprint
+from twinbench.storage.store import Store
+
+LEARNER = '''
+import pickle
+from collections import Counter
+
+
+class Learns:
+    """Answers with the label that was most frequent."""
+
+    def fit(self, trajectories):
+        self.label = Counter(tier.label for each in trajectories for tier in each.targets).most_common(1)[0][0]
+
+    def save(self, folder):
+        (folder / "model.pkl").write_bytes(pickle.dumps(self.label))
+
+    def load(self, folder):
+        self.label = pickle.loads((folder / "model.pkl").read_bytes())
+
+    def route(self, call):
+        return self.label
+'''
+PART = "static/starter--test/predictions.jsonl"
+FOLDER = "router/model"
+Files = dict[str, bytes | None]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A router trained on one part of the embedded bank."""
+    folder = tmp_path_factory.mktemp("trained")
+    folder.chmod(0o755)
+    (folder / "learner.py").write_text(LEARNER, "utf-8")
+    (folder / "submission.toml").write_text(INFO, "utf-8")
+    twinbench("bank", "split", "starter", "--parts", "train=60,test=40").succeeded()
+    train = ("router", "train", f"{folder / 'learner.py'}:Learns", "--bank", "starter", "--split", "train")
+    twinbench(*train, "--out", folder / "model").succeeded()
+    return folder / "model"
+
+
+@pytest.fixture(scope="module")
+def packed(model: Path) -> Path:
+    """Its predictions on the other part."""
+    file = model.parent / "mine.zip"
+    pack(str(model), file, "--bank", "starter:test", info=model.parent / "submission.toml").succeeded()
+    return file
+
+
+def made_anew(
+    file: Path, output: Path, changed: Mapping[str, bytes], manifest: Callable[[dict[str, Any]], None] | None = None
+) -> Path:
+    """A forger's artefact: other files in its folder, and every digest of them as it has to be."""
+    there = contents(file)
+    artefact = json.loads(there[f"{FOLDER}/artefact.json"])
+    for name, content in changed.items():
+        artefact["files"][name] = hashlib.sha256(content).hexdigest()
+    told = json.dumps(artefact).encode()
+
+    def consistent(submission: dict[str, Any]) -> None:
+        identity = submission["router"]["identity"]
+        identity["artefact"] = hashlib.sha256(told).hexdigest()
+        submission["router"]["fingerprint"] = fingerprint(identity)
+        if manifest is not None:
+            manifest(submission)
+
+    files = {f"{FOLDER}/{name}": content for name, content in {**changed, "artefact.json": told}.items()}
+    return forge(file, output, files=files, manifest=consistent)
+
+
+def test_the_whole_folder_is_handed_in_and_verified_where_the_split_is_not_known(
+    model: Path, packed: Path, tmp_path: Path
+) -> None:
+    files = contents(packed)
+    inner = {
+        path.relative_to(model).as_posix() for path in model.rglob("*") if path.is_file() and path.suffix != ".pyc"
+    }
+    assert {f"{FOLDER}/{name}" for name in inner} == {name for name in files if name.startswith("router/")}
+    manifest = json.loads(files["submission.json"])
+    assert manifest["router"]["spec"] == "model"
+    assert manifest["static"][0]["split"] == {
+        "name": "default",
+        "shares": {"train": 0.6, "test": 0.4},
+        "seed": 0,
+        "near_duplicates": True,
+    }
+    ran = verify(packed, "--store", tmp_path / "elsewhere")
+    assert failed(ran) == set()
+    assert "what training on the part train of starter records" in reasons(ran, "training")
+    assert "trained on none of these groups" in reasons(ran, "in-sample")
+    assert ran.json["results"][0]["in_sample"] is False
+    pack(
+        str(model), tmp_path / "again.zip", "--bank", "starter:test", info=model.parent / "submission.toml"
+    ).succeeded()
+    assert (tmp_path / "again.zip").read_bytes() == packed.read_bytes()
+
+
+def test_it_is_asked_again_from_its_folder(packed: Path, engine: Engine) -> None:
+    ran = verify(packed, ask="all")
+    assert failed(ran) == set()
+    assert "decides alike on 19 rows" in reasons(ran, "decisions")
+
+
+def test_what_it_has_seen_is_refused_or_declared(model: Path, tmp_path: Path) -> None:
+    info = model.parent / "submission.toml"
+    refused = pack(str(model), tmp_path / "x.zip", "--bank", "starter", info=info)
+    assert (refused.code, "was trained on what it would be scored on" in refused.err) == (2, True)
+    declared = tmp_path / "declared.zip"
+    pack(str(model), declared, "--bank", "starter:train", "--in-sample", info=info).succeeded()
+    ran = verify(declared)
+    assert failed(ran) == set()
+    assert ran.json["results"][0]["in_sample"] is True
+    predictions = "static/starter--train/predictions.jsonl"
+    unmarked = contents(declared)[predictions].replace(b', "in_sample": true', b"")
+
+    def clean(manifest: dict[str, Any]) -> None:
+        manifest["static"][0]["in_sample"] = False
+
+    for files in ({}, {predictions: unmarked}):
+        ran = verify(forge(declared, tmp_path / "clean.zip", files=files, manifest=clean))
+        assert failed(ran) == {"in-sample"}
+        assert "8 of its groups" in reasons(ran, "in-sample")
+        assert ran.json["results"][0]["in_sample"] is True
+
+    def closed(manifest: dict[str, Any]) -> None:
+        clean(manifest)
+        manifest["router"] = {"spec": "model", "closed": True}
+
+    ours = dict.fromkeys(name for name in contents(declared) if name.startswith("router/"))
+    ran = verify(forge(declared, tmp_path / "closed.zip", files=dict(ours), manifest=closed))
+    assert failed(ran) == {"in-sample"}
+    assert "marked as those of a router that was trained on these rows" in reasons(ran, "in-sample")
+
+    seen = json.loads((model / "seen.json").read_text("utf-8"))
+    renamed = {"seen.json": json.dumps({**seen, "groups": ["somebody/else"]}).encode()}
+    ran = verify(made_anew(declared, tmp_path / "renamed.zip", renamed, clean))
+    assert failed(ran) == {"in-sample", "training"}
+    assert "near-duplicates of 8 more" in reasons(ran, "in-sample")
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        ({f"{FOLDER}/learned/model.pkl": b"other"}, "another file than the one that was trained"),
+        ({f"{FOLDER}/code/learner.py": None}, "is missing"),
+        ({f"{FOLDER}/artefact.json": b"{}"}, "another file than the one that the router's fingerprint is of"),
+        ({f"{FOLDER}/more.json": b"{}"}, "is no part of the trained router"),
+        ({"router/learner.py": b"import os\nos.abort()\n"}, "is no part of the trained router"),
+    ],
+)
+def test_other_files_than_training_left_are_found(packed: Path, tmp_path: Path, files: Files, told: str) -> None:
+    def listed(manifest: dict[str, Any]) -> None:
+        manifest["router"]["files"] = [name for name in manifest["files"] if name.startswith("router/")]
+
+    ran = verify(forge(packed, tmp_path / "forged.zip", files=files, manifest=listed))
+    assert "router-files" in failed(ran) <= {"router-files", "in-sample"}
+    assert told in reasons(ran, "router-files")
+    assert "not asked" in reasons(ran, "decisions")
+
+
+def test_wheels_go_in_and_have_to_be_sound(model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(model, folder)
+    (folder / "wheels").mkdir()
+    wheel = zip_of(folder / "wheels" / "help-1.0-py3-none-any.whl", [("help.py", b"X = 1\n")])
+    (folder / "wheels" / "notes.txt").write_text("not packed", "utf-8")
+    file = tmp_path / "wheels.zip"
+    pack(str(folder), file, "--bank", "starter:test", info=model.parent / "submission.toml").succeeded()
+    assert f"{FOLDER}/wheels/{wheel.name}" in contents(file)
+    assert f"{FOLDER}/wheels/notes.txt" not in contents(file)
+    assert failed(verify(file)) == set()
+    bomb = {f"{FOLDER}/wheels/{wheel.name}": b"PK"}
+    ran = verify(forge(file, tmp_path / "bomb.zip", files=dict(bomb)))
+    assert failed(ran) == {"router-files"}
+    assert f"{wheel.name}: is no zip file" in reasons(ran, "router-files")
+
+
+def always_low(manifest: dict[str, Any]) -> None:
+    manifest["router"]["spec"] = "always-low"
+
+
+def outside(manifest: dict[str, Any]) -> None:
+    manifest["router"]["spec"] = "../model"
+
+
+@pytest.mark.parametrize("change", [always_low, outside])
+def test_a_folder_that_goes_by_another_name_is_found(
+    packed: Path, tmp_path: Path, change: Callable[[dict[str, Any]], None]
+) -> None:
+    assert failed(verify(forge(packed, tmp_path / "forged.zip", manifest=change))) == {"router-files"}
+
+
+def test_training_data_that_is_made_up_is_found(packed: Path, tmp_path: Path) -> None:
+    nothing = {"seen.json": json.dumps({"groups": [], "sketches": [], "templates": {}}).encode()}
+    assert failed(verify(made_anew(packed, tmp_path / "none.zip", nothing))) == {"training"}
+    for content in (b"[1", b"{}", b"[" * 100_000, b'{"groups": [1e999], "sketches": [], "templates": {}}'):
+        ran = verify(made_anew(packed, tmp_path / "damaged.zip", {"seen.json": content}))
+        assert failed(ran) == {"in-sample"}
+        assert f"{FOLDER}/seen.json: not what this release keeps" in reasons(ran, "in-sample")
+
+
+def test_what_was_learned_is_unpickled_in_strict_isolation_alone(packed: Path, tmp_path: Path, engine: Engine) -> None:
+    trap = tmp_path / "trap"
+    hostile = {"learned/model.pkl": b"cos\nmkdir\n(S'" + os.fsencode(trap) + b"'\ntR."}
+    forged = made_anew(packed, tmp_path / "forged.zip", hostile)
+    assert failed(verify(forged)) == set()
+    assert failed(verify(forged, ask="all")) == {"decisions"}
+    assert not trap.exists()
+
+
+def test_a_folder_with_the_name_of_another_router_is_not_packed(model: Path, tmp_path: Path) -> None:
+    other = tmp_path / "always-low"
+    shutil.copytree(model, other)
+    ran = pack(str(other), tmp_path / "x.zip", "--bank", "starter:test", info=model.parent / "submission.toml")
+    assert (ran.code, "rename the folder" in ran.err) == (2, True)
+    more = ("--bank", "starter:test", "--include", "*")
+    ran = pack(str(model), tmp_path / "x.zip", *more, info=model.parent / "submission.toml")
+    assert (ran.code, "has all that it needs" in ran.err) == (2, True)
+
+
+def test_a_run_on_tasks_that_it_was_trained_on_is_recognised(
+    tmp_path: Path, rehearsal: Sequence[Task], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    workshop = Workshop(tmp_path, rehearsal)
+    (tmp_path / "router" / "mine.py").write_text(LEARNER, "utf-8")
+    import_rows(a_task(EASY, "alpha beta gamma delta epsilon"), Store(None), "of-the-task")
+    model = tmp_path / "model"
+    train = ("router", "train", workshop.router.replace(":Mine", ":Learns"), "--bank", "of-the-task", "--out", model)
+    twinbench(*train).succeeded()
+    run = workshop.run("seen", "--in-sample", router=str(model))
+    workshop.post(run)
+    file, info = tmp_path / "seen.zip", tmp_path / "router" / "submission.toml"
+    pack(str(model), file, "--run", run, info=info).succeeded()
+    ran = workshop.verify(file)
+    assert failed(ran) == set()
+    assert ran.json["results"][0]["in_sample"] is True
+
+    def clean(manifest: dict[str, Any]) -> None:
+        manifest["live"][0]["in_sample"] = False
+
+    ran = workshop.verify(forge(file, tmp_path / "clean.zip", manifest=clean))
+    assert failed(ran) == {"in-sample"}
+    assert "the run is marked" in reasons(ran, "in-sample")
+    json_file(run / "plan.json", lambda plan: plan["identity"]["router"].update(spec=str(model)))
+    as_planned(run)
+    pack(str(model), tmp_path / "unmarked.zip", "--run", run, info=info).succeeded()
+    ran = workshop.verify(tmp_path / "unmarked.zip")
+    assert "in-sample" in failed(ran)
+    assert f"1 of its tasks, such as {EASY}" in reasons(ran, "in-sample")
