@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import debian13, evidence, repeat
-from tests.docs.loaded import OWN_PROCESSES_VARIABLE
+from tests.cli.forked import OWN_PROCESSES_VARIABLE
 from tests.examples import ALL_VARIABLE
 
 
@@ -96,6 +96,12 @@ PARTS = {
         "examples of the documentation, each command in a process of its own",
         "docker or slow",
         ["tests/docs/test_docs.py"],
+        variables={OWN_PROCESSES_VARIABLE: "1"},
+    ),
+    "processes": Part(
+        "the command line, each command that runs beside a test in a process that was started for it",
+        "not acceptance and not alone",
+        ["tests/cli", "tests/plugins", "tests/twinbench/test_tokens.py"],
         variables={OWN_PROCESSES_VARIABLE: "1"},
     ),
     "properties": Part(

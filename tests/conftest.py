@@ -150,6 +150,14 @@ def embedded_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return store
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even load modules of slow tests where none of them is wanted; to load all takes seconds in each worker."""
+    if "not slow" not in config.option.markexpr or not collection_path.is_relative_to(ROOT):
+        return None
+    name = collection_path.relative_to(ROOT).as_posix()
+    return True if (f"{name}/" if collection_path.is_dir() else name).startswith(SLOW) else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what is slow."""
     for item in items:

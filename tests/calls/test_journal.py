@@ -283,6 +283,7 @@ def writer(folder: Path, size: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", WRITER, folder, str(size)], stdout=subprocess.PIPE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [10, 3_000_000])
 def test_a_killed_process_loses_nothing_that_it_appended(folder: Path, size: int) -> None:
     dice = random.Random(size)  # noqa: S311 - no secret
@@ -520,6 +521,7 @@ def test_what_stands_in_a_keys_place_is_no_secret(folder: Path) -> None:
     assert read_journal(folder)[0].fields == {"text": "none of the EMPTY boxes", "packed_by_hand": pack(b"none")}
 
 
+@pytest.mark.slow
 def test_appending_takes_little_more_than_packing_and_hashing(folder: Path) -> None:
     body = json.dumps([random.Random(n).random() for n in range(3000)]).encode()  # noqa: S311 - no secret
     output = "line of output\n" * 2000

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.examples import thinned
 from tests.timing import cpu_s, growth
 from twinbench.calls.normalise import GROUPS, RULES, normalise, normalise_text
 
@@ -225,31 +226,34 @@ def _applied(rules: Any, line: str) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "piece",
-    [
-        *(
-            "=",
-            "1",
-            "a",
-            "-",
-            "f",
-            "0",
-            "[",
-            "(",
-            ":",
-            ".",
-            "\n",
-            "20",
-            "1.1",
-            "0x7",
-            "12:",
-            "12:34:56",
-            "Mar  2",
-            "Mon, ",
-        ),
-        *("in 1", "took 1", "0.12 s", ".1 s", "(1.1", "real ", "= in 0.12s =", "=in 0.12s=", "= in <duration>"),
-        *("/tmp/pip-", "/tmp/pytest-of-a", "[1] ", "pid ", ": line 1: ", "<time> a", "a@0", "x@a1"),
-        *("f" * 63 + " ", "f" * 64 + "\n", "2026-11-24 20:07:31\n"),
-    ],
+    thinned(
+        [
+            *(
+                "=",
+                "1",
+                "a",
+                "-",
+                "f",
+                "0",
+                "[",
+                "(",
+                ":",
+                ".",
+                "\n",
+                "20",
+                "1.1",
+                "0x7",
+                "12:",
+                "12:34:56",
+                "Mar  2",
+                "Mon, ",
+            ),
+            *("in 1", "took 1", "0.12 s", ".1 s", "(1.1", "real ", "= in 0.12s =", "=in 0.12s=", "= in <duration>"),
+            *("/tmp/pip-", "/tmp/pytest-of-a", "[1] ", "pid ", ": line 1: ", "<time> a", "a@0", "x@a1"),
+            *("f" * 63 + " ", "f" * 64 + "\n", "2026-11-24 20:07:31\n"),
+        ],
+        3,
+    ),
 )
 def test_no_text_takes_more_time_than_grows_with_its_length(piece: str) -> None:
     small, large = ((piece * (size // len(piece) + 1))[:size] for size in (NOT_KEPT, 16 * NOT_KEPT))

@@ -12,7 +12,6 @@ import re
 import struct
 import subprocess
 import sys
-import sysconfig
 import termios
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,10 +21,9 @@ from typing import Any
 import pytest
 import typer
 
+from tests.cli.forked import SCRIPT as SCRIPT
+from tests.cli.forked import ForkedCommand
 from twinbench.cli import app, exit_code
-
-SCRIPT = Path(sysconfig.get_path("scripts")) / "twinbench"
-"""The console script that an installation makes."""
 
 
 @dataclass(frozen=True)
@@ -66,19 +64,23 @@ def twinbench(*arguments: str | Path, stdin: bytes = b"") -> Ran:
 
 
 def spawned(
-    *arguments: str | Path, environment: Mapping[str, str] | None = None, cwd: Path | None = None, stdin: bytes = b""
+    *arguments: str | Path,
+    environment: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    stdin: bytes = b"",
+    permissions_hold: bool = False,
 ) -> Ran:
-    """Run the installed command in a process of its own."""
-    done = subprocess.run(
-        [SCRIPT, *arguments],
-        input=stdin,
-        capture_output=True,
-        env={**os.environ, **(environment or {})},
-        cwd=cwd,
-        timeout=120,
-        check=False,
-    )
-    return Ran(done.returncode, done.stdout, without_progress(done.stderr.decode()))
+    """Run the command in a process of its own."""
+    variables = {**os.environ, **(environment or {})}
+    with ForkedCommand(arguments, environment=variables, cwd=cwd, permissions_hold=permissions_hold) as command:
+        return ended(command, stdin)
+
+
+def ended(command: ForkedCommand, stdin: bytes = b"") -> Ran:
+    """Wait for a command that runs, once it has read that."""
+    out, err = command.communicate(stdin)
+    assert command.returncode is not None
+    return Ran(command.returncode, out, without_progress(err.decode()))
 
 
 def in_a_terminal(columns: int, *arguments: str) -> str:

@@ -14,6 +14,7 @@ from tests.static_track.leaks.planted import rows, space_at_the_end
 from twinbench.storage.store import Store
 
 
+@pytest.mark.slow
 def test_an_import_names_what_is_given_away_and_the_check_fails(default_store: Store, tmp_path: Path) -> None:
     leaking = write_jsonl(tmp_path / "leaking.jsonl", rows(space_at_the_end, trajectories=24))
 
@@ -32,6 +33,7 @@ def test_an_import_names_what_is_given_away_and_the_check_fails(default_store: S
     assert tb.check_bank("leaking", store=default_store.root).to_json() == checked.json
 
 
+@pytest.mark.slow
 def test_an_import_is_silent_where_nothing_is_given_away(default_store: Store, tmp_path: Path) -> None:
     clean = write_jsonl(tmp_path / "clean.jsonl", rows(trajectories=24))
 

@@ -49,6 +49,7 @@ def test_a_score_has_an_interval_for_every_metric_and_a_rank() -> None:
     assert [each["rank"] for each in board["routers"] if each["router"] in ("labels", "cost-optimal")] == [None, None]
 
 
+@pytest.mark.slow
 def test_people_see_the_interval_of_combined_within_120_columns() -> None:
     lines = in_a_terminal(120, *SCORED).splitlines()
     low, high = twinbench(*SCORED, "--json").json["routers"][0]["intervals"]["combined"]

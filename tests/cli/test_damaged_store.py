@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -35,6 +36,26 @@ def damaged_store(kept_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyP
     shutil.copytree(kept_store.root / "banks" / "mine", copy.root / "banks" / "mine")
     monkeypatch.setenv(STORE_VARIABLE, str(copy.root))
     return copy
+
+
+SCORE = ("static", "score", "sticky", "--bank", "mine", "--json")
+
+
+@pytest.fixture(scope="module")
+def _scored(tmp_path_factory: pytest.TempPathFactory, _kept_store: Store) -> tuple[Store, Any]:
+    store = Store(tmp_path_factory.mktemp("scored") / "store")
+    shutil.copytree(_kept_store.root / "banks" / "mine", store.root / "banks" / "mine")
+    return store, twinbench(*SCORE, "--store", store.root).succeeded().json["routers"]
+
+
+@pytest.fixture
+def scored(_scored: tuple[Store, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Store, Any]:
+    """A copy of a store that keeps results of ``mine``, to be damaged, and these; commands use it untold."""
+    store, routers = _scored
+    copy = Store(tmp_path / "scored")
+    shutil.copytree(store.root, copy.root)
+    monkeypatch.setenv(STORE_VARIABLE, str(copy.root))
+    return copy, routers
 
 
 @pytest.fixture
@@ -226,21 +247,19 @@ def test_a_damaged_split_says_to_make_it_again(damaged_store: Store) -> None:
 
 
 @pytest.mark.parametrize("kind", ["scores", "predictions"])
-def test_kept_results_that_are_damaged_are_made_again(damaged_store: Store, kind: str) -> None:
+def test_kept_results_that_are_damaged_are_made_again(scored: tuple[Store, Any], kind: str) -> None:
+    store, first = scored
     content = b"garbage"
-    command = ("static", "score", "sticky", "--bank", "mine", "--json")
-    first = twinbench(*command).succeeded().json
-    names = {path.name for path in (damaged_store.root / kind).iterdir()}
+    names = {path.name for path in (store.root / kind).iterdir()}
     for folder in ("scores", kind):  # kept predictions are looked at where a score is missing
-        for path in (damaged_store.root / folder).rglob("*.parquet"):
+        for path in (store.root / folder).rglob("*.parquet"):
             path.write_bytes(content)
 
-    second = twinbench(*command).succeeded().json
+    second = twinbench(*SCORE).succeeded().json["routers"]
 
-    for one, other in zip(first["routers"], second["routers"], strict=True):
-        assert one["scores"] == other["scores"]
-    assert {path.name for path in (damaged_store.root / kind).iterdir()} == names
-    assert all(path.stat().st_size > len(content) for path in (damaged_store.root / kind).rglob("*.parquet"))
+    assert [each["scores"] for each in first] == [each["scores"] for each in second]
+    assert {path.name for path in (store.root / kind).iterdir()} == names
+    assert all(path.stat().st_size > len(content) for path in (store.root / kind).rglob("*.parquet"))
 
 
 def test_kept_predictions_of_another_router_are_not_believed(damaged_store: Store) -> None:
@@ -269,12 +288,11 @@ def test_kept_predictions_of_another_router_are_not_believed(damaged_store: Stor
         "SELECT * FROM {} LIMIT 0",
     ],
 )
-def test_kept_predictions_that_cannot_be_are_made_again(damaged_store: Store, change: str) -> None:
-    command = ("static", "score", "sticky", "--bank", "mine", "--json")
-    first = twinbench(*command).succeeded().json["routers"]
-    rewrite(damaged_store.root / "predictions", change)
-    shutil.rmtree(damaged_store.root / "scores")
-    second = twinbench(*command).succeeded().json["routers"]
+def test_kept_predictions_that_cannot_be_are_made_again(scored: tuple[Store, Any], change: str) -> None:
+    store, first = scored
+    rewrite(store.root / "predictions", change)
+    shutil.rmtree(store.root / "scores")
+    second = twinbench(*SCORE).succeeded().json["routers"]
     assert [each["scores"] for each in first] == [each["scores"] for each in second]
 
 
@@ -289,24 +307,23 @@ def test_kept_predictions_that_cannot_be_are_made_again(damaged_store: Store, ch
         ("trajectories", "SELECT * REPLACE (rows + 1 AS rows) FROM {}"),
     ],
 )
-def test_kept_scores_that_cannot_be_are_made_again(damaged_store: Store, file: str, change: str) -> None:
-    command = ("static", "score", "sticky", "--bank", "mine", "--json")
-    first = twinbench(*command).succeeded().json["routers"]
-    rewrite(damaged_store.root / "scores", change, f"{file}.parquet")
-    second = twinbench(*command).succeeded().json["routers"]
+def test_kept_scores_that_cannot_be_are_made_again(scored: tuple[Store, Any], file: str, change: str) -> None:
+    store, first = scored
+    rewrite(store.root / "scores", change, f"{file}.parquet")
+    second = twinbench(*SCORE).succeeded().json["routers"]
     assert [each["scores"] for each in first] == [each["scores"] for each in second]
     assert [each["intervals"] for each in first] == [each["intervals"] for each in second]
 
 
 def rewrite(folder: Path, change: str, name: str = "*.parquet") -> None:
     """Make each Parquet file of a folder another one that can be read."""
-    for path in folder.rglob(name):
-        source = path.with_suffix(".old")
-        path.rename(source)
-        read = change.replace("{{", "{").replace("{}", f"read_parquet('{source}')")
-        with duckdb.connect() as connection:
+    with duckdb.connect() as connection:
+        for path in list(folder.rglob(name)):
+            source = path.with_suffix(".old")
+            path.rename(source)
+            read = change.replace("{{", "{").replace("{}", f"read_parquet('{source}')")
             connection.execute(f"COPY ({read}) TO '{path}' (FORMAT parquet)")
-        source.unlink()
+            source.unlink()
 
 
 @pytest.mark.parametrize("below", ["", "store"])

@@ -27,6 +27,7 @@ def types_of(path: Path) -> dict[str, str]:
     return {name: kind for name, kind, *_ in described}
 
 
+@pytest.mark.slow
 def test_a_column_of_numbers_is_one_where_no_row_has_a_number(kept_store: Store, tmp_path: Path) -> None:
     scores, parted = tmp_path / "scores.parquet", tmp_path / "parted.parquet"
     command = ("static", "score", "sticky", "--bank", "mine", "--resamples", "0")

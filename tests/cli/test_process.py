@@ -16,7 +16,8 @@ import psutil
 import pytest
 
 from tests.banks import a_row, a_trajectory, import_rows, write_jsonl
-from tests.cli.commands import SCRIPT, Ran, files, spawned, twinbench, without_progress
+from tests.cli.commands import Ran, ended, files, spawned, twinbench, without_progress
+from tests.cli.forked import ForkedCommand
 from twinbench.storage.store import STORE_VARIABLE, Store
 
 WAIT_S = 60
@@ -36,19 +37,10 @@ posix = pytest.mark.skipif(os.name != "posix", reason="signals are sent this way
 
 
 @contextmanager
-def running(*arguments: str | Path) -> Iterator[subprocess.Popen[bytes]]:
+def running(*arguments: str | Path) -> Iterator[ForkedCommand]:
     """A command that is under way; ended afterwards."""
-    process = subprocess.Popen([SCRIPT, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    try:
+    with ForkedCommand(arguments) as process:
         yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def ended(process: subprocess.Popen[bytes]) -> Ran:
-    out, err = process.communicate(timeout=WAIT_S)
-    return Ran(process.returncode, out, without_progress(err.decode()))
 
 
 def until(condition: Path) -> None:
@@ -67,7 +59,7 @@ def big_bank(path: Path) -> Path:
     return write_jsonl(path, rows)
 
 
-def until_written(folder: Path, process: subprocess.Popen[bytes]) -> None:
+def until_written(folder: Path, process: ForkedCommand) -> None:
     """Wait until an import writes aside, or is over."""
     while process.poll() is None and not any(folder.glob(".partial-*")):
         time.sleep(0.002)
@@ -235,15 +227,12 @@ def test_a_reader_that_leaves_early_causes_no_noise(
 ) -> None:
     monkeypatch.setenv(STORE_VARIABLE, str(wide_store.root))
 
-    process = subprocess.Popen([SCRIPT, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert process.stdout is not None
-    process.stdout.read(1)
-    process.stdout.close()
-    assert process.stderr is not None
-    err = process.stderr.read().decode()
-    process.stderr.close()
+    with ForkedCommand(command) as process:
+        process.stdout.read(1)
+        process.stdout.close()
+        err = process.stderr.read().decode()
+        assert process.wait(WAIT_S) in (0, 1)  # 0 where all was in the pipe already
 
-    assert process.wait(WAIT_S) in (0, 1)  # 0 where all was in the pipe already
     assert without_progress(err) == ""
 
 

@@ -14,7 +14,6 @@ import pytest
 
 from static_track.banks.embedded_names import DEFAULT_BANK
 from tests.cli.commands import commands, spawned, twinbench
-from tests.examples import thinned
 from twinbench.storage.store import Store
 
 TABLES = {
@@ -89,6 +88,8 @@ QUICK = sorted(TABLES.keys() - {"router check", "bank split"})  # one starts pro
 FORMATS = ("csv", "jsonl", "parquet")
 FOR_PEOPLE = ("table", "markdown", "latex")
 
+ALL_FORMATS = (*FORMATS, *FOR_PEOPLE)
+
 Record = dict[str, Any]
 
 
@@ -152,7 +153,15 @@ def test_the_formats_hold_the_same_records(table: tuple[str, ...], tmp_path: Pat
     assert texts == [as_csv(record) for record in lines]
 
 
-@pytest.mark.parametrize("form", thinned([*FORMATS, *FOR_PEOPLE], 2))
+@pytest.mark.parametrize(
+    ("table", "form"),
+    [
+        pytest.param(command, form, marks=() if place == number % len(ALL_FORMATS) else pytest.mark.acceptance)
+        for number, command in enumerate(QUICK)
+        for place, form in enumerate(ALL_FORMATS)
+    ],
+    indirect=["table"],
+)
 def test_a_file_holds_what_standard_output_would(table: tuple[str, ...], form: str, tmp_path: Path) -> None:
     target = tmp_path / "out"
 

@@ -20,6 +20,7 @@ import pytest
 from dynamic_track.grading.submissions import read_patch
 from tests.banks import a_trajectory
 from tests.cli.commands import SCRIPT, Ran, spawned, twinbench, without_progress
+from tests.cli.forked import ForkedCommand
 from tests.dynamic_track.tasks.task_rows import a_row as a_task
 from tests.dynamic_track.tasks.task_rows import write_repo
 from tests.examples import thinned
@@ -256,13 +257,13 @@ def test_a_patch_may_come_through_a_pipe(tmp_path: Path) -> None:
 def test_rows_may_come_through_standard_input_bit_by_bit(tmp_path: Path) -> None:
     content = gzip.compress(b"".join(json.dumps(row).encode() + b"\n" for row in a_trajectory([0, 1])))
     words = ("bank", "import", "-", "--name", "new", "--store", tmp_path / "store")
-    with subprocess.Popen([SCRIPT, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
+    with ForkedCommand(words) as running:
         assert running.stdin is not None
         for part in (content[:1], content[1:5]):
             running.stdin.write(part)
             running.stdin.flush()
             time.sleep(0.1)
-        out, _ = running.communicate(content[5:], timeout=120)
+        out, _ = running.communicate(content[5:])
     assert running.returncode == 0
     assert b"imported new: 2 rows, 1 trajectory" in out
     pointer = json.loads((tmp_path / "store" / "banks" / "new" / "bank.json").read_text("utf-8"))

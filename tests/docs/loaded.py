@@ -7,7 +7,6 @@ the same; that each command also runs as a process of its own, ``make acceptance
 from __future__ import annotations
 
 import array
-import contextlib
 import os
 import shutil
 import signal
@@ -18,13 +17,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
+from tests.cli.forked import become_command, load_commands
 from tests.conftest import ROOT
 from tests.plugins.hosting import SESSION_WIDE_VARIABLE
-
-OWN_PROCESSES_VARIABLE = "TWINBENCH_EXAMPLES_IN_PROCESSES"
-"""Set to 1, each command of a page is a process of its own from the start."""
 
 _CLIENT = f"""#!{sys.executable} -IS
 import array, os, socket, sys
@@ -63,19 +59,12 @@ def loaded_command() -> Iterator[Path]:
 
 
 def _load_all() -> None:
-    """Load what commands load when they first need it; nothing is opened, and no thread is left that forks lose."""
-    import importlib
-    import pkgutil
-
-    import twinbench.cli
-
-    for module in pkgutil.walk_packages(twinbench.cli.__path__, "twinbench.cli."):
-        importlib.import_module(module.name)
+    """Load what the commands of pages need, that of live runs among it."""
+    load_commands()
     from dynamic_track import harness
     from dynamic_track.rehearsal import rehearsal_runs  # noqa: F401
     from dynamic_track.running import runner  # noqa: F401
     from dynamic_track.running.agent import ActionFormat, agent_settings
-    from static_track import evaluator, scoring  # noqa: F401
     from twinbench.providers import gateway
     from twinbench.storage.manifest_files import live_manifest
 
@@ -101,7 +90,6 @@ def _serve(address: str) -> None:
 
 def _answer(asking: socket.socket) -> None:
     """Be the command that is asked for, and tell its exit code."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     descriptors = array.array("i")
     size, ancillary, _, _ = asking.recvmsg(8, socket.CMSG_SPACE(3 * descriptors.itemsize))
     for _, _, data in ancillary:
@@ -111,28 +99,14 @@ def _answer(asking: socket.socket) -> None:
         told += asking.recv(1 << 16)
     folder, *words = told.decode("utf-8", "surrogateescape").split("\0")
     end = words.index("")
-    os.chdir(folder)
-    os.environ.clear()
-    os.environ.update(word.partition("=")[::2] for word in words[:end])
-    for number, descriptor in enumerate(descriptors):
-        os.dup2(descriptor, number)
-        os.close(descriptor)
-    sys.stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
-    sys.stdout = open(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
-    sys.stderr = open(2, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
-    sys.argv = ["twinbench", *words[end + 1 :]]
-    code: Any = 1
+    environment = dict(word.partition("=")[::2] for word in words[:end])
+    code = 1
     try:
-        from twinbench.cli import run
-
-        run()
-    except SystemExit as leaving:
-        code = leaving.code
+        code = become_command(
+            {"folder": folder, "environment": environment, "arguments": words[end + 1 :]}, descriptors
+        )
     finally:
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError):
-                stream.flush()
-        asking.send(bytes([int(code or 0) & 255]))
+        asking.send(bytes([code]))
         os._exit(0)
 
 

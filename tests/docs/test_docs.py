@@ -19,7 +19,8 @@ from typer.main import get_command
 
 from docs import make_cli, make_real_banks, refresh
 from tests.cli.commands import commands as every_command
-from tests.docs.loaded import OWN_PROCESSES_VARIABLE, loaded_command
+from tests.cli.forked import OWN_PROCESSES_VARIABLE
+from tests.docs.loaded import loaded_command
 from twinbench.cli import app
 
 ROOT = refresh.ROOT

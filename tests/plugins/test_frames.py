@@ -149,16 +149,15 @@ def test_the_next_decision_is_as_good_as_if_nothing_had_been(what: str) -> None:
     assert [each[:19] for each in found] == ["mid", "error: its process "] * 3
 
 
-@pytest.mark.parametrize("what", THROUGH_THE_COMMAND_LINE)
-def test_a_frame_costs_its_router_alone_and_json_stays_json(
-    what: str, banked: Store, write_router: WriteRouter
-) -> None:
-    good = write_router(GOOD)
-    ran = twinbench("static", "score", forging(what), good, "--bank", "bank", "--json")
-    bad, other = ran.json["routers"][:2]
+def test_frames_cost_their_routers_alone_and_json_stays_json(banked: Store, write_router: WriteRouter) -> None:
+    forgers = {what: forging(what) for what in THROUGH_THE_COMMAND_LINE}
+    ran = twinbench("static", "score", *forgers.values(), write_router(GOOD), "--bank", "bank", "--json")
+    *bad, other = ran.json["routers"][: len(forgers) + 1]
     assert ran.code == 1
-    assert re.search(MESSAGES[what], bad["first_error"])
-    assert (bad["counts"]["errors"], bad["given_up"]) == (16, True)
+    assert [each["router"] for each in bad] == list(forgers.values())
+    for what, entry in zip(forgers, bad, strict=True):
+        assert re.search(MESSAGES[what], entry["first_error"]), what
+        assert (entry["counts"]["errors"], entry["given_up"]) == (16, True), what
     assert (other["counts"]["errors"], other["first_error"]) == (0, None)
     assert "Traceback" not in ran.err
 

@@ -114,15 +114,12 @@ ODD = [
 ]
 
 
-@pytest.mark.parametrize(("what", "message"), ODD)
-def test_an_answer_that_is_no_decision_is_an_error_that_says_so(what: str, message: str) -> None:
-    with hosted(f"{hostile('answering', 'Answers')}?what={what}") as router:
-        assert re.fullmatch(f"error: {message}", asked(router), re.DOTALL)
-
-
-def test_a_rationale_of_the_longest_length_crosses_however_it_is_written() -> None:
-    with hosted(f"{hostile('answering', 'Answers')}?what=escaped-rationale") as router:
-        assert asked(router) == "low"
+def test_answers_that_are_no_decisions_are_errors_that_say_so() -> None:
+    with hosted(hostile("answering", "Answers")) as router:
+        for what, message in ODD:
+            assert re.fullmatch(f"error: {message}", asked(router, what), re.DOTALL), what
+            # Nor does the next decision suffer; its rationale is of the longest length, however it is written.
+            assert asked(router, "escaped-rationale") == "low", what
 
 
 @pytest.mark.parametrize("how", ["print", "write", "subprocess", "error", "raise"])

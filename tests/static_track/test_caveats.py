@@ -107,6 +107,7 @@ def test_they_stand_in_what_is_no_table(told_store: Store, tmp_path: Path) -> No
     assert [both(text) for text in found] == [True] * len(found)
 
 
+@pytest.mark.slow
 def test_they_stand_in_what_the_library_gives(told_store: Store) -> None:
     pytest.importorskip("matplotlib")
     shown: dict[str, Callable[[], Any]] = {
@@ -129,6 +130,7 @@ def _is_text(artist: Any) -> bool:
     return hasattr(artist, "get_text")
 
 
+@pytest.mark.slow
 def test_they_stand_in_every_kept_result(told_store: Store) -> None:
     tb.score("depth-rule", "told", resampling=None)
     with ResultCache(told_store).connect() as results:
@@ -175,6 +177,7 @@ def test_the_embedded_bank_s_goes_with_its_rows_whatever_they_are_called(store: 
     assert ran.json["caveat"] == embedded["caveat"]
 
 
+@pytest.mark.slow
 def test_a_router_sees_neither_group_nor_caveat(store: Store) -> None:
     import_rows([row | {"group": "secret", "caveat": "secret"} for row in a_trajectory([0, 1])], store)
     seen: list[str] = []

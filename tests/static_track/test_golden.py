@@ -20,6 +20,7 @@ def committed(name: str) -> dict[str, Any]:
     return content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", make.NAMES)
 def test_a_golden_bank_scores_as_committed(name: str, store: Store) -> None:
     wanted = committed(name)

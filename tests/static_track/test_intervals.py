@@ -71,6 +71,7 @@ def scored_banks(draw: st.DrawFn) -> tuple[list[Row], list[dict[str, int | None]
 # --- The same numbers -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @examples(10, 150)
 @given(scored_banks())
 def test_the_sums_that_are_drawn_again_give_the_printed_metrics_to_the_last_bit(
@@ -100,6 +101,7 @@ def test_a_resample_is_scored_as_a_bank_would_be() -> None:
 # --- What is kept ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_kept_score_has_the_intervals_of_a_new_one(bank: Bank) -> None:
     new = intervals(Evaluator(bank, no_cache=True).board(ROUTERS, resampling=QUICK))
     kept = intervals(Evaluator(bank).board(ROUTERS, resampling=QUICK))
@@ -133,6 +135,7 @@ def test_without_resampling_nothing_is_said(bank: Bank) -> None:
     assert {(entry["intervals"], entry["rank"]) for entry in board["routers"]} == {(None, None)}
 
 
+@pytest.mark.slow
 def test_the_order_of_rows_and_the_other_routers_change_nothing(bank: Bank, tmp_path: Path) -> None:
     shuffled = rows_of(24)
     random.Random(4).shuffle(shuffled)  # noqa: S311 - no secret
@@ -227,6 +230,7 @@ def test_where_every_trajectory_passes_cost_save_reaches_down_by_what_may_fail()
 # --- Few trajectories in a workload ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_embedded_bank_has_intervals(embedded_store: Store) -> None:
     with Bank.open(DEFAULT_BANK, embedded_store) as bank:
         board = Evaluator(bank).board(["sticky"], resampling=QUICK)

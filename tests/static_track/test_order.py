@@ -89,6 +89,7 @@ def test_and_it_does_not_pass_the_check(banked: Store, counter: str) -> None:
     assert ran.json["order_seed"] == 0
 
 
+@pytest.mark.slow
 def test_the_order_changes_nothing_for_a_router_that_decides_by_the_call(banked: Store) -> None:
     def told(order_seed: int) -> tuple[list[str], list[Any]]:
         router = Steady()
@@ -138,6 +139,7 @@ def test_answers_are_kept_by_order_and_json_says_which_it_was(banked: Store, tmp
     assert [asked(0), asked(0), asked(7), asked(7)] == [40, 0, 40, 0]
 
 
+@pytest.mark.slow
 def test_a_table_names_another_order_than_the_usual_one(banked: Store) -> None:
     command = ("static", "score", "--bank", "sorted", "--resamples", "0", "--store", banked.root)
     assert "order" not in twinbench(*command).succeeded().text

@@ -184,6 +184,7 @@ def test_functions_come_as_openai_tools_and_stay_as_they_are_in_an_export(store:
 # --- What a router is never told ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_session_keys_are_opaque_stable_and_different(store: Store) -> None:
     rows = [
         *a_trajectory([0, 1], workload="swebench", instance="i-1"),
@@ -262,6 +263,7 @@ def plain(told: Told) -> list[Told]:
     return sorted(sessions.values(), key=repr)
 
 
+@pytest.mark.slow
 @examples(5, 15)
 @given(data=st.data())
 def test_other_labels_ids_metadata_and_later_rows_change_nothing_that_a_router_is_told(

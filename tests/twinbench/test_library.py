@@ -57,6 +57,7 @@ def by_step(call: tb.Call) -> tb.Decision:
     return tb.Decision("low", score=call.step_index / 10)
 
 
+@pytest.mark.slow
 def test_a_function_is_a_router_in_every_function_of_the_library(store: Path) -> None:
     board = tb.score([Always(), by_step], "bank", store=store, resampling=None)
     function, instance = (
@@ -74,6 +75,7 @@ def test_a_function_is_a_router_in_every_function_of_the_library(store: Path) ->
     )
 
 
+@pytest.mark.slow
 def test_a_board_is_shown_on_one_screen(store: Path) -> None:
     def fails(call: tb.Call) -> str:
         raise ValueError("x" * 10_000)
@@ -85,6 +87,7 @@ def test_a_board_is_shown_on_one_screen(store: Path) -> None:
     assert any("rows failed, the first: route raised ValueError" in line for line in shown)
 
 
+@pytest.mark.slow
 def test_a_score_is_a_data_frame_with_all_digits(store: Path) -> None:
     board = tb.score(["depth-rule"], "bank", store=store)
     df = board.df("pandas")
@@ -95,6 +98,7 @@ def test_a_score_is_a_data_frame_with_all_digits(store: Path) -> None:
     assert board.to_json()["routers"][0]["router"] == "depth-rule"
 
 
+@pytest.mark.slow
 def test_every_result_is_a_frame_and_a_table_in_which_text_is_text(store: Path) -> None:
     results: list[Any] = [
         tb.score(["sticky"], "bank", store=store),

@@ -168,6 +168,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(JSON)
 def test_what_passes_as_a_message_has_a_text_and_keys_whatever_it_is(value: Any) -> None:

@@ -239,6 +239,7 @@ def test_an_interval_needs_so_many_clusters(level: float, fewest: int) -> None:
 # --- Intervals ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_interval_is_scipys_but_for_the_small_sample() -> None:
     values = observed(400)
     (drawn,) = bootstrap(one_stratum(400), [values], ratio, Resampling(20_000))
@@ -378,6 +379,7 @@ def test_a_sign_test_of_very_many_is_a_number() -> None:
     assert sign_test(5000, 0) == 0
 
 
+@pytest.mark.slow
 @examples(5, 20)  # each call of multipletests collects all garbage of the process
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_is_statsmodels(p: list[float]) -> None:

@@ -7,6 +7,8 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.machinery import SourceFileLoader
+from importlib.util import cache_from_source
 from pathlib import Path
 
 from twinbench.plugins.limits import PluginLimits
@@ -44,17 +46,33 @@ def runtime_folder() -> Iterator[Path]:
     package = Path(__file__).parent.parent
     with tempfile.TemporaryDirectory(prefix="twinbench-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        routers = sorted(path.name for path in (package / "routers").glob("*.py"))
-        for room, files in {**_RUNTIME, "routers": routers}.items():
+        for room, files in _RUNTIME.items():
             target = folder / "runtime" / "twinbench" / room
-            target.mkdir(parents=True, exist_ok=True)
+            (target / "__pycache__").mkdir(parents=True)
             for file in files:
-                shutil.copyfile(package / room / file, target / file)
+                _copy_with_bytecode(package / room / file, target / file)
+        (target := folder / "runtime" / "twinbench" / "routers").mkdir()
+        for path in (package / "routers").glob("*.py"):  # most processes need none
+            shutil.copyfile(path, target / path.name)
         for script, steps in _SCRIPTS.items():
             lines = [f"from twinbench.plugins.{module} import {name}\n{name}()\n" for module, name in steps]
             (folder / "runtime" / f"{script}.py").write_text("".join(lines), "utf-8")
         (folder / "home").mkdir()
         yield folder
+
+
+def _copy_with_bytecode(source: Path, target: Path) -> None:
+    """Copy a module, with its bytecode where this interpreter has it, so that no router's process compiles it again.
+
+    Another interpreter looks for bytecode under another name. The copy keeps the time of the source, by which Python
+    knows whether bytecode belongs to it.
+    """
+    shutil.copy2(source, target)
+    bytecode = cache_from_source(str(source))
+    if not os.path.exists(bytecode):  # noqa: PTH110 - twenty times a process
+        SourceFileLoader(source.stem, str(source)).get_code(source.stem)  # keeps it where the package can be written to
+    with contextlib.suppress(OSError):
+        shutil.copyfile(bytecode, cache_from_source(str(target)))
 
 
 def plugin_environment(home: Path, limits: PluginLimits) -> dict[str, str]:

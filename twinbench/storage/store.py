@@ -228,8 +228,10 @@ class Store:
                     if not (temporary.is_dir() and path.is_dir()):
                         raise
         finally:
-            for leftover in path.parent.glob(f"{temporary.name}*"):
-                _remove(leftover)
+            # DuckDB puts files of its own beside the one that it writes. No pattern: each would be compiled anew.
+            for leftover in path.parent.iterdir():
+                if leftover.name.startswith(temporary.name):
+                    _remove(leftover)
 
     @contextmanager
     def _writing(self, path: Path) -> Iterator[None]:

@@ -306,6 +306,7 @@ PANDAS = pytest.mark.filterwarnings("ignore:The inplace keyword")
 """inspect_ai 0.3.285 with pandas 3.1."""
 
 
+@pytest.mark.slow
 @PANDAS
 def test_inspects_data_frames_have_the_numbers_of_the_score(run: Path, tmp_path: Path, inspect_ai: None) -> None:
     from inspect_ai.analysis import EventColumn, EventInfo, evals_df, events_df, messages_df, samples_df

@@ -13,6 +13,7 @@ import pytest
 
 from dynamic_track.importing.recording import import_runs
 from dynamic_track.importing.replaying import replay_imported
+from static_track.banks.bank import Bank
 from tests.cli.commands import Ran, files, twinbench
 from tests.examples import thinned
 from tests.runs import (
@@ -36,6 +37,7 @@ from twinbench.calls.journal import read_journal
 from twinbench.calls.recording import Recording, read_recordings
 from twinbench.routing.usage import Usage
 from twinbench.storage.manifest_files import live_manifest
+from twinbench.storage.store import Store
 
 COST = Decimal("0.0014")
 """Of each call of ``tests.runs``: 500 fresh tokens, 500 from the cache, 25 out."""
@@ -363,7 +365,9 @@ def test_the_tables_can_be_written_to_a_file(tmp_path: Path, pool: Path, form: s
 
 @pytest.mark.slow
 @pytest.mark.parametrize("style", thinned(["tool", "text"], 2))
-def test_a_run_of_the_installed_package_is_recorded_and_replays(tmp_path: Path, pool: Path, style: str) -> None:
+def test_a_run_of_the_installed_package_is_recorded_replays_and_becomes_a_bank(
+    tmp_path: Path, pool: Path, style: str, store: Store
+) -> None:
     submit = "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT && echo done"
 
     def said(command: str) -> Run:
@@ -379,6 +383,17 @@ def test_a_run_of_the_installed_package_is_recorded_and_replays(tmp_path: Path, 
 
     (again,) = replayed(tmp_path / "run").succeeded().json["runs"]
     assert (again["replayed"], again["answers"], again["commands"]) == (3, 2, 2)
+
+    bank = ("--name", "runs", "--format", "mini-swe-agent", "--store", store.root)
+    twinbench("bank", "import", path, *bank).succeeded()
+    with Bank.open("runs", store) as opened:
+        rows = list(opened.rows())
+    assert [row["step_index"] for row in rows] == [1, 2, 3]
+    assert {row["instance_id"] for row in rows} == {"c__c-3"}
+    assert ["functions" in row for row in rows] == [style == "tool"] * 3
+    answered = "tool" if style == "tool" else "user"
+    assert [message["role"] for message in rows[2]["messages"]] == ["system", "user", "assistant", answered, "user"]
+    assert "hello" in rows[1]["messages"][-1]["content"]
 
 
 @pytest.mark.slow

@@ -468,9 +468,13 @@ def test_a_run_is_continued_as_what_it_is_only(tmp_path: Path, rehearsal: Sequen
 
 # Secrets
 
+ESCAPED_KEY = "p/a+s=sw&o%r$d-0123456789"
+"""One that an address and Base64 write otherwise."""
 
-@pytest.mark.parametrize("key", [KEY, "p/a+s=sw&o%r$d-0123456789"])
-@pytest.mark.parametrize("refused", [False, True])
+
+@pytest.mark.parametrize(
+    ("key", "refused"), thinned([(KEY, False), (KEY, True), (ESCAPED_KEY, True), (ESCAPED_KEY, False)], 2)
+)
 def test_the_key_is_nowhere_though_the_server_tells_it(
     tmp_path: Path, rehearsal: Sequence[Task], monkeypatch: pytest.MonkeyPatch, key: str, refused: bool
 ) -> None:

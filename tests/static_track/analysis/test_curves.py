@@ -61,6 +61,7 @@ class Silent:
         return Tier.MID
 
 
+@pytest.mark.slow
 def test_the_ends_of_a_sweep_are_the_two_tiers_alone(bank: Bank) -> None:
     judge = Evaluator(bank)
     found = curve(bank, judge, Knows())

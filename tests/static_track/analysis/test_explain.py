@@ -48,6 +48,7 @@ def bank(tmp_path: Path) -> Any:
         yield opened
 
 
+@pytest.mark.slow
 def test_every_failing_step_is_named_with_what_its_trajectory_costs(bank: Bank) -> None:
     judge = Evaluator(bank)
     found = explain(bank, judge, Depth())
@@ -111,6 +112,7 @@ def test_the_end_of_the_prompt_is_shown_and_long_texts_are_cut_at_their_beginnin
     assert [each.role for each in failure.step.tail] == ["system", "user"]
 
 
+@pytest.mark.slow
 def test_two_routers_part_where_they_answer_differently(bank: Bank) -> None:
     judge = Evaluator(bank)
     found = difference(bank, judge, "always-low", Depth())
@@ -137,6 +139,7 @@ def test_a_bank_without_labels_explains_nothing(tmp_path: Path) -> None:
         explain(bank, Evaluator(bank), "always-low")
 
 
+@pytest.mark.slow
 def test_both_commands_print_a_table_and_json() -> None:
     shown = twinbench("static", "explain", "depth-rule", "--limit", "2").succeeded()
     assert "below target failed" in shown.text

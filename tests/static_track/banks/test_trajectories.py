@@ -1,4 +1,7 @@
-"""Runs of mini-swe-agent become banks: a row for each call, and no label."""
+"""Runs of mini-swe-agent become banks: a row for each call, and no label.
+
+That of the installed package does so in ``tests/dynamic_track/importing/test_imported.py``.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from static_track.banks.bank import Bank
 from tests.cli.commands import Ran, files, twinbench
-from tests.examples import thinned
-from tests.runs import OPENING, Run, calling, packaged_run, response, saying, v1, v2, write_run
+from tests.runs import OPENING, Run, v1, v2, write_run
 from twinbench.calls.mini_swe_agent import BASH_TOOL
 from twinbench.storage.manifest_files import heldout_instances
 from twinbench.storage.store import Store
@@ -137,29 +137,6 @@ def test_an_instance_of_heldout100_stands_in_the_part_heldout(store: Store, tmp_
     assert "instances of heldout100: 1 trajectory" in ran.succeeded().text
     with Bank.open("runs", store) as bank:
         assert [row["instance_id"] for row in bank.rows() if row["step_index"] == 1][bank.heldout()[0]] == held_out
-
-
-@pytest.mark.parametrize("style", thinned(["tool", "text"], 2))
-def test_a_run_of_the_installed_package_becomes_a_bank(store: Store, tmp_path: Path, style: str) -> None:
-    submit = "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT && echo done"
-
-    def said(command: str) -> Run:
-        return calling(command) if style == "tool" else saying(command, "mswea_bash_command")
-
-    lost = {"role": "assistant", "content": "I am not sure."}
-    answers = [response(each) for each in (said("echo hello"), lost, said(submit))]
-    path = packaged_run(tmp_path / "own" / "c__c-3.traj.json", style, answers)
-
-    imported(store, path).succeeded()
-
-    rows = rows_of(store)
-    assert [row["step_index"] for row in rows] == [1, 2, 3]
-    assert {row["instance_id"] for row in rows} == {"c__c-3"}
-    assert ["functions" in row for row in rows] == [style == "tool"] * 3
-    assert [message["role"] for message in rows[2]["messages"]] == [
-        "system", "user", "assistant", "tool" if style == "tool" else "user", "user"
-    ]  # fmt: skip
-    assert "hello" in rows[1]["messages"][-1]["content"]
 
 
 def test_the_five_real_runs_import_and_their_prefixes_are_those_of_the_published_bank(

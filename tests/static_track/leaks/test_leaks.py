@@ -159,6 +159,7 @@ def test_a_report_is_a_table_and_json(clean: Bank) -> None:
     assert "answers" not in content["checks"][0]
 
 
+@pytest.mark.slow
 def test_a_router_that_uses_a_leak_alone_is_told_what_that_gives(store: Store, clean: Bank) -> None:
     import_rows(rows(step_index), store)
 
