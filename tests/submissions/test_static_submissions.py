@@ -138,7 +138,7 @@ def absent(manifest: Manifest) -> None:
         (protocol, {"protocol"}),
         (bank, {"bank"}),
         (part, {"part"}),
-        (easier, {"part", "rows"}),
+        (easier, {"part", "rows", "scores"}),
         (unknown, {"part"}),
         (twice, {"part"}),
         (rows, {"rows"}),
