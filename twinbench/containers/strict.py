@@ -182,6 +182,7 @@ class _RouterContainer:
             tmpfs={"/tmp": _TMPFS},  # noqa: S108 - of the container
             volumes=mounts,
         )
+        self._workdir = _ROUTER if folder is not None else "/tmp"  # noqa: S108 - where paths in arguments start
         self._exec_id = ""
 
     def run(self, script: str) -> ExecStream:
@@ -192,7 +193,7 @@ class _RouterContainer:
                 ["python3", f"{_RUNTIME}/{script}", *RESOURCE_LIMITS],
                 stdin=True,
                 environment=self._environment,
-                workdir="/tmp",  # noqa: S108 - of the container
+                workdir=self._workdir,
             )["Id"]
             return ExecStream(self._engine.client.api, self._exec_id)
 
