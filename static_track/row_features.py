@@ -64,7 +64,7 @@ def row_features(judge: Evaluator) -> RowFeatures | None:
             return kept
         found = _read(judge)
         with suppress(StoreWriteError):  # only time is lost: they are read again the next time
-            with bank.store.aside(path) as temporary:
+            with bank.store.replacing(path) as temporary:
                 np.savez_compressed(temporary, **vars(found))
             for other in bank.folder.glob(f"{start}-*.npz"):  # of other code
                 if other != path:

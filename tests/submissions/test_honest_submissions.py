@@ -75,8 +75,8 @@ class Desk(Workshop):
 
     def trained(self, name: str, router: str) -> Path:
         """A router trained on one part of the embedded bank."""
-        twinbench("bank", "split", "starter", "--parts", "train=60,test=40").succeeded()
-        train = ("router", "train", router, "--bank", "starter", "--split", "train", "--out", self.folder / name)
+        twinbench("bank", "split", "rehearsal", "--parts", "train=60,test=40").succeeded()
+        train = ("router", "train", router, "--bank", "rehearsal", "--split", "train", "--out", self.folder / name)
         twinbench(*train).succeeded()
         return self.folder / name
 
@@ -105,28 +105,28 @@ def working_in(folder: Path) -> Iterator[None]:
 
 
 def a_rule_with_arguments(desk: Desk) -> Path:
-    return desk.hand_in("rule", "depth-rule?mid=2&high=6", "--bank", "starter")
+    return desk.hand_in("rule", "depth-rule?mid=2&high=6", "--bank", "rehearsal")
 
 
 def one_that_draws(desk: Desk) -> Path:
-    return desk.hand_in("draws", "random?seed=7&mix=3:1:0:2", "--bank", "starter", "--order-seed", "3")
+    return desk.hand_in("draws", "random?seed=7&mix=3:1:0:2", "--bank", "rehearsal", "--order-seed", "3")
 
 
 def files_of_several_modules(desk: Desk) -> Path:
-    return desk.hand_in("modules", desk.router, "--bank", "starter")
+    return desk.hand_in("modules", desk.router, "--bank", "rehearsal")
 
 
 def a_file_that_is_included(desk: Desk) -> Path:
     folder = desk.folder_of("reads", READS_A_FILE)
     (folder / "table.json").write_text('{"at": 2}', "utf-8")
-    return desk.hand_in("included", f"{folder / 'mine.py'}:Mine", "--include", "table.json", "--bank", "starter")
+    return desk.hand_in("included", f"{folder / 'mine.py'}:Mine", "--include", "table.json", "--bank", "rehearsal")
 
 
 def a_file_that_an_argument_names(desk: Desk) -> Path:
     folder = desk.folder_of("named", READS_A_FILE)
     (folder / "other.json").write_text('{"at": 4}', "utf-8")
     with working_in(folder):
-        return desk.hand_in("argument", "mine.py:Mine?table=other.json", "--bank", "starter")
+        return desk.hand_in("argument", "mine.py:Mine?table=other.json", "--bank", "rehearsal")
 
 
 def a_module_of_a_package(desk: Desk) -> Path:
@@ -138,32 +138,34 @@ def a_module_of_a_package(desk: Desk) -> Path:
     code += "    def route(self, call):\n        return call.candidates[-1 if call.step_index > self.at else 0]\n"
     (package / "rules.py").write_text(code, "utf-8")
     with working_in(package.parent):
-        return desk.hand_in("package", "pkg.rules:Mine?at=1", "--bank", "starter")
+        return desk.hand_in("package", "pkg.rules:Mine?at=1", "--bank", "rehearsal")
 
 
 def a_learned_router_that_ships(desk: Desk) -> Path:
-    return desk.hand_in("learned", str(desk.trained("knn-model", "knn")), "--bank", "starter:test")
+    return desk.hand_in("learned", str(desk.trained("knn-model", "knn")), "--bank", "rehearsal:test")
 
 
 def a_learned_router_of_ones_own(desk: Desk) -> Path:
     folder = desk.folder_of("learner", LEARNER)
-    return desk.hand_in("own", str(desk.trained("own-model", f"{folder / 'mine.py'}:Learns")), "--bank", "starter:test")
+    return desk.hand_in(
+        "own", str(desk.trained("own-model", f"{folder / 'mine.py'}:Learns")), "--bank", "rehearsal:test"
+    )
 
 
 def what_it_was_trained_on_and_says_so(desk: Desk) -> Path:
     model = desk.trained("seen-model", "ordinal")
-    return desk.hand_in("seen", str(model), "--bank", "starter", "--bank", "starter:test", "--in-sample")
+    return desk.hand_in("seen", str(model), "--bank", "rehearsal", "--bank", "rehearsal:test", "--in-sample")
 
 
 def predictions_of_a_closed_router(desk: Desk) -> Path:
-    open_one = desk.hand_in("open", desk.router, "--bank", "starter")
+    open_one = desk.hand_in("open", desk.router, "--bank", "rehearsal")
     predictions = desk.folder / "predictions.jsonl"
-    predictions.write_bytes(contents(open_one)["static/starter/predictions.jsonl"])
-    return desk.hand_in("closed", "theirs", "--closed", "--predictions", f"starter={predictions}")
+    predictions.write_bytes(contents(open_one)["static/rehearsal/predictions.jsonl"])
+    return desk.hand_in("closed", "theirs", "--closed", "--predictions", f"rehearsal={predictions}")
 
 
 def a_signed_one(desk: Desk) -> Path:
-    return desk.hand_in("signed", desk.router, "--bank", "starter", "--sign", desk.key)
+    return desk.hand_in("signed", desk.router, "--bank", "rehearsal", "--sign", desk.key)
 
 
 # Live runs
@@ -221,7 +223,7 @@ def several_runs_and_predictions_signed(desk: Desk) -> Path:
     for run in runs:
         desk.post(run)
     more = [word for run in runs for word in ("--run", run)]
-    return desk.hand_in("several", desk.router, *more, "--bank", "starter", "--sign", desk.key)
+    return desk.hand_in("several", desk.router, *more, "--bank", "rehearsal", "--sign", desk.key)
 
 
 def trials_of_a_case(desk: Desk) -> Path:
@@ -264,7 +266,7 @@ def a_run_of_a_trained_router(desk: Desk) -> Path:
     model = desk.trained("run-model", "knn")
     run = desk.run("trained", router=str(model))
     desk.post(run)
-    return desk.hand_in("trained", str(model), "--run", run, "--bank", "starter:test")
+    return desk.hand_in("trained", str(model), "--run", run, "--bank", "rehearsal:test")
 
 
 def a_whole_rehearsal(desk: Desk) -> Path:

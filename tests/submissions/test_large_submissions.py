@@ -147,12 +147,12 @@ def test_a_router_that_has_seen_much_is_recognised_within_bounds(tmp_path: Path)
     from tests.submissions.test_trained_submissions import FOLDER, LEARNER  # whose helpers make such folders
 
     router = write_router(tmp_path / "router", LEARNER)
-    twinbench("bank", "split", "starter", "--parts", "train=60,test=40").succeeded()
+    twinbench("bank", "split", "rehearsal", "--parts", "train=60,test=40").succeeded()
     model = tmp_path / "model"
-    train = ("router", "train", router.replace(":Mine", ":Learns"), "--bank", "starter", "--split", "train")
+    train = ("router", "train", router.replace(":Mine", ":Learns"), "--bank", "rehearsal", "--split", "train")
     twinbench(*train, "--out", model).succeeded()
     file = tmp_path / "mine.zip"
-    pack(str(model), file, "--bank", "starter:test", info=tmp_path / "router" / "submission.toml").succeeded()
+    pack(str(model), file, "--bank", "rehearsal:test", info=tmp_path / "router" / "submission.toml").succeeded()
     sketch = list(range(256))
     seen = {"groups": [f"g/{number}" for number in range(100_000)], "sketches": [sketch] * 20_000, "templates": {}}
     data = json.dumps(seen, separators=(",", ":")).encode()

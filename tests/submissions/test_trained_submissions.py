@@ -44,7 +44,7 @@ class Learns:
     def route(self, call):
         return self.label
 '''
-PART = "static/starter--test/predictions.jsonl"
+PART = "static/rehearsal--test/predictions.jsonl"
 FOLDER = "router/model"
 Files = dict[str, bytes | None]
 
@@ -56,8 +56,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder.chmod(0o755)
     (folder / "learner.py").write_text(LEARNER, "utf-8")
     (folder / "submission.toml").write_text(INFO, "utf-8")
-    twinbench("bank", "split", "starter", "--parts", "train=60,test=40").succeeded()
-    train = ("router", "train", f"{folder / 'learner.py'}:Learns", "--bank", "starter", "--split", "train")
+    twinbench("bank", "split", "rehearsal", "--parts", "train=60,test=40").succeeded()
+    train = ("router", "train", f"{folder / 'learner.py'}:Learns", "--bank", "rehearsal", "--split", "train")
     twinbench(*train, "--out", folder / "model").succeeded()
     return folder / "model"
 
@@ -66,7 +66,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def packed(model: Path) -> Path:
     """Its predictions on the other part."""
     file = model.parent / "mine.zip"
-    pack(str(model), file, "--bank", "starter:test", info=model.parent / "submission.toml").succeeded()
+    pack(str(model), file, "--bank", "rehearsal:test", info=model.parent / "submission.toml").succeeded()
     return file
 
 
@@ -109,11 +109,11 @@ def test_the_whole_folder_is_handed_in_and_verified_where_the_split_is_not_known
     }
     ran = verify(packed, "--store", tmp_path / "elsewhere")
     assert failed(ran) == set()
-    assert "what training on the part train of starter records" in reasons(ran, "training")
+    assert "what training on the part train of rehearsal records" in reasons(ran, "training")
     assert "trained on none of these groups" in reasons(ran, "in-sample")
     assert ran.json["results"][0]["in_sample"] is False
     pack(
-        str(model), tmp_path / "again.zip", "--bank", "starter:test", info=model.parent / "submission.toml"
+        str(model), tmp_path / "again.zip", "--bank", "rehearsal:test", info=model.parent / "submission.toml"
     ).succeeded()
     assert (tmp_path / "again.zip").read_bytes() == packed.read_bytes()
 
@@ -126,14 +126,14 @@ def test_it_is_asked_again_from_its_folder(packed: Path, engine: Engine) -> None
 
 def test_what_it_has_seen_is_refused_or_declared(model: Path, tmp_path: Path) -> None:
     info = model.parent / "submission.toml"
-    refused = pack(str(model), tmp_path / "x.zip", "--bank", "starter", info=info)
+    refused = pack(str(model), tmp_path / "x.zip", "--bank", "rehearsal", info=info)
     assert (refused.code, "was trained on what it would be scored on" in refused.err) == (2, True)
     declared = tmp_path / "declared.zip"
-    pack(str(model), declared, "--bank", "starter:train", "--in-sample", info=info).succeeded()
+    pack(str(model), declared, "--bank", "rehearsal:train", "--in-sample", info=info).succeeded()
     ran = verify(declared)
     assert failed(ran) == set()
     assert ran.json["results"][0]["in_sample"] is True
-    predictions = "static/starter--train/predictions.jsonl"
+    predictions = "static/rehearsal--train/predictions.jsonl"
     unmarked = contents(declared)[predictions].replace(b', "in_sample": true', b"")
 
     def clean(manifest: dict[str, Any]) -> None:
@@ -188,7 +188,7 @@ def test_wheels_go_in_and_have_to_be_sound(model: Path, tmp_path: Path) -> None:
     wheel = zip_of(folder / "wheels" / "help-1.0-py3-none-any.whl", [("help.py", b"X = 1\n")])
     (folder / "wheels" / "notes.txt").write_text("not packed", "utf-8")
     file = tmp_path / "wheels.zip"
-    pack(str(folder), file, "--bank", "starter:test", info=model.parent / "submission.toml").succeeded()
+    pack(str(folder), file, "--bank", "rehearsal:test", info=model.parent / "submission.toml").succeeded()
     assert f"{FOLDER}/wheels/{wheel.name}" in contents(file)
     assert f"{FOLDER}/wheels/notes.txt" not in contents(file)
     assert failed(verify(file)) == set()
@@ -234,9 +234,9 @@ def test_what_was_learned_is_unpickled_in_strict_isolation_alone(packed: Path, t
 def test_a_folder_with_the_name_of_another_router_is_not_packed(model: Path, tmp_path: Path) -> None:
     other = tmp_path / "always-low"
     shutil.copytree(model, other)
-    ran = pack(str(other), tmp_path / "x.zip", "--bank", "starter:test", info=model.parent / "submission.toml")
+    ran = pack(str(other), tmp_path / "x.zip", "--bank", "rehearsal:test", info=model.parent / "submission.toml")
     assert (ran.code, "rename the folder" in ran.err) == (2, True)
-    more = ("--bank", "starter:test", "--include", "*")
+    more = ("--bank", "rehearsal:test", "--include", "*")
     ran = pack(str(model), tmp_path / "x.zip", *more, info=model.parent / "submission.toml")
     assert (ran.code, "has all that it needs" in ran.err) == (2, True)
 
