@@ -98,8 +98,8 @@ TRAINING: Cells = (
 # From a bank to a trained router, and to its errors
 
 A bank, a part to train on, a router that learned from it, and where that goes wrong. Written and run by
-`python docs/make_notebook.py`; needs `pip install twinbench pandas`. The bank is the embedded one, whose labels are
-illustrative and whose 48 rows are far too few: what counts here is the way.""",
+`python docs/make_notebook.py`; needs `pip install twinbench pandas`. The bank is the embedded one, whose models are
+simulated: what counts here is the way.""",
     ),
     (
         "code",

@@ -50,7 +50,7 @@ long a decision took, by the clock of a machine that was busy with other work; a
 decision on prefixes of 50,000 tokens to 1 ms for rules and 10 ms for learned routers.
 
 Labels of `swemini_g3p_dev` are of whole tasks: every call of a trajectory has the label of its task, so a router that
-tells easy calls from hard ones gains nothing there. `rehearsal` is illustrative, and far too small to show anything.
+tells easy calls from hard ones gains nothing there. Models of `rehearsal` are simulated.
 """
 
 
