@@ -30,7 +30,7 @@ from tests.timing import wall_s
 from twinbench.calls.journal import read_journal
 from twinbench.containers.building import build_image
 from twinbench.containers.engine import Engine
-from twinbench.containers.ownership import NAMESPACE, namespace
+from twinbench.containers.labels import NAMESPACE, namespace
 from twinbench.display.wording import counted
 
 KILLS = range(20)
