@@ -89,7 +89,7 @@ def start_container(
                 name=new_name(role),
                 hostname="sandbox",
                 stop_signal="SIGKILL",  # the first process ignores other signals, so a stopping engine need not wait
-                labels=labels(role=role, run=run, case=case, life_s=limits.life_s) | engine.lease_labels,
+                labels=labels(role=role, run=run, case=case, life_s=limits.life_s) | dict(engine.lease_labels),
                 network_mode="bridge" if limits.network else "none",
                 mem_limit=f"{limits.memory_mib}m",
                 memswap_limit=f"{limits.memory_mib}m",

@@ -68,8 +68,9 @@ def remove_older_executions(engine: Engine, lease: Lease) -> int:
         EngineLostError: the engine does not answer.
     """
     with docker_errors_as_ours("list the containers of a run"):
-        of_run = {"label": f"{LEASE_RUN}={lease.run}"}
-        found = engine.client.containers.list(all=True, filters=of_run, ignore_removed=True)
+        found = engine.client.containers.list(
+            all=True, filters={"label": f"{LEASE_RUN}={lease.run}"}, ignore_removed=True
+        )
     older = [container for container in found if lease.is_older(container.labels)]
     for container in older:
         remove_container(container)

@@ -81,5 +81,5 @@ class MeasuringContainer:
 
 
 def _measure_in(container: Container) -> Measured:
-    _, output = container.exec_run(_COMMAND)
-    return parse_measured(output.decode("utf-8", "replace"))
+    output = container.exec_run(_COMMAND)[1]
+    return parse_measured(bytes(output).decode("utf-8", "replace"))

@@ -87,7 +87,7 @@ class _Pool(urllib3.connectionpool.HTTPConnectionPool):
         return _Connection(self._tunnels, self._timeout_s)
 
 
-class _Adapter(BaseHTTPAdapter):  # type: ignore[misc]
+class _Adapter(BaseHTTPAdapter):
     def __init__(self, pool: _Pool) -> None:
         super().__init__()
         self._pool = pool
@@ -98,7 +98,7 @@ class _Adapter(BaseHTTPAdapter):  # type: ignore[misc]
     def get_connection_with_tls_context(self, *_: object, **__: object) -> Any:
         return self._pool
 
-    def request_url(self, request: requests.PreparedRequest, _proxies: object) -> str:  # type: ignore[override]
+    def request_url(self, request: requests.PreparedRequest, _proxies: object) -> str:
         return str(request.path_url)  # there is no host that a proxy could be chosen by
 
     def close(self) -> None:
@@ -106,7 +106,7 @@ class _Adapter(BaseHTTPAdapter):  # type: ignore[misc]
         super().close()
 
 
-def docker_client(tunnels: Tunnels, *, timeout_s: float, max_connections: int) -> docker.DockerClient:
+def docker_client(tunnels: Tunnels, *, timeout_s: int, max_connections: int) -> docker.DockerClient:
     """Make a docker client whose connections are tunnels.
 
     Args:

@@ -27,7 +27,7 @@ class Executor(Protocol[Job, Place_co, Result]):
       raises counts as raised by the job.
     - ``ended`` is told by one thread at a time, and before the worker that ended a job begins another, so it can stop
       what is left in time.
-    - Jobs are begun in their order.
+    - Jobs are begun in their order, but for those that a place prefers: it takes these first.
     - A job that raises takes no other with it: ``stop`` is called, the others are brought to their end, and then what
       was raised first is raised; what others raise after it is not kept. Whether ``stop`` makes the others give up is
       for the caller to say.
@@ -59,6 +59,19 @@ class Executor(Protocol[Job, Place_co, Result]):
             stop: asks all jobs to stop.
         """
         ...
+
+
+def require_workers(workers: int) -> None:
+    """Refuse a number of workers by whom no job would ever be worked on.
+
+    Args:
+        workers: how many jobs are to be worked on at once.
+
+    Raises:
+        ValueError: it is less than 1.
+    """
+    if workers < 1:
+        raise ValueError(f"at least 1 job has to be worked on at once, not {workers}")
 
 
 def nothing_to_stop() -> None:

@@ -1,18 +1,22 @@
-"""Jobs in threads of this process, at places that may be lost."""
+"""Jobs in threads of this process, at places that may join and be lost."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import Generic
 
-from twinbench.executing.executor import Job, Place, Result, nothing_to_stop
+from twinbench.executing.executor import Job, Place, Result, nothing_to_stop, require_workers
+from twinbench.executing.places import NoPlaceError, Places
 
 
 def _is_never_lost(_place: object, _result: object) -> bool:
+    return False
+
+
+def _is_never_preferred(_job: object, _place: object) -> bool:
     return False
 
 
@@ -20,39 +24,31 @@ def _nothing_is_left(_job: object, _result: object) -> None:
     pass
 
 
-def require_workers(workers: int) -> None:
-    """Refuse a number of workers by whom no job would ever be worked on.
-
-    Args:
-        workers: how many jobs are to be worked on at once.
-
-    Raises:
-        ValueError: it is less than 1.
-    """
-    if workers < 1:
-        raise ValueError(f"at least 1 job has to be worked on at once, not {workers}")
-
-
 class Threads(Generic[Job, Place, Result]):
     """An executor of threads: at each place so many, each of which takes the next job when it is done with one.
 
-    A place that is lost takes no job any more, and its jobs go on at the others. The last one is never given up: what
-    its jobs come to is their result, as its loss is for a person to mend.
+    A place that is lost takes no job any more, and its jobs go on at the others, or at the next that joins. Where no
+    place joins later, the last one is never given up.
     """
 
     def __init__(
         self,
-        places: Mapping[Place, int],
+        places: Mapping[Place, int] | Places[Place],
         *,
+        at_once: int | None = None,
         is_lost: Callable[[Place, Result], bool] = _is_never_lost,
+        prefers: Callable[[Job, Place], bool] = _is_never_preferred,
         clear_up: Callable[[Job, Result], None] = _nothing_is_left,
         interrupt: Callable[[], None] = nothing_to_stop,
     ) -> None:
         """Take places.
 
         Args:
-            places: with how many jobs each takes at once; 1 at least.
+            places: with how many jobs each takes at once; 1 at least. Executors may share ``Places``.
+            at_once: how many jobs are worked on at once at most; None: as many as the places take.
             is_lost: whether a result is what it is because its place is lost, so that the job may go on elsewhere.
+            prefers: whether a job is best worked on at a place, which then takes it before others. Another place takes
+                it only while none that is preferred has room.
             clear_up: called by the worker after ``ended``, without the lock that ``ended`` holds, so several may run at
                 once.
             interrupt: called where waiting is interrupted, before ``stop``: ends what jobs themselves wait for.
@@ -60,19 +56,20 @@ class Threads(Generic[Job, Place, Result]):
         Raises:
             ValueError: there is no place, or one that takes no job.
         """
-        if not places:
-            raise ValueError("jobs need a place where they are worked on, and none is given")
-        for workers in places.values():
-            require_workers(workers)
-        self._places = dict(places)
+        self._places = places if isinstance(places, Places) else Places(places)
+        if at_once is not None:
+            require_workers(at_once)
+        self._at_once = at_once
         self._is_lost = is_lost
+        self._prefers = prefers
         self._clear_up = clear_up
         self._interrupt = interrupt
 
     @property
     def workers(self) -> int:
         """How many jobs are worked on at once."""
-        return sum(self._places.values())
+        room = self._places.room
+        return room if self._at_once is None else min(room, self._at_once)
 
     def run(
         self,
@@ -81,39 +78,41 @@ class Threads(Generic[Job, Place, Result]):
         ended: Callable[[Job, Result], None],
         stop: Callable[[], None],
     ) -> None:
-        """Bring each job to its end."""
+        """Bring each job to its end.
+
+        Raises:
+            NoPlaceError: all places were lost, and no other joined in time.
+        """
         if not jobs:
             return
-        crew = _Crew(self._places, jobs, stop)
+        crew = _Crew(self._places, jobs, stop, self._prefers, self._at_once)
 
         def work_on(job: Job, place: Place) -> bool:
             result = work(job, place)
-            if self._is_lost(place, result) and crew.leave(place):
+            if self._is_lost(place, result) and self._places.leave(place):
                 return False
             with crew.ending:
                 ended(job, result)
             self._clear_up(job, result)
             return True
 
-        with ThreadPoolExecutor(self.workers, "twinbench-job") as pool:
+        try:
+            crew.employ(work_on)
+        except NoPlaceError as error:
+            crew.dismiss()
+            crew.fail(error, even_if_dismissed=True)
+        except BaseException:
+            crew.dismiss()
             try:
-                serving = [
-                    pool.submit(crew.serve, place, work_on)
-                    for place, workers in self._places.items()
-                    for _ in range(workers)
-                ]
-                wait(serving)
-            except BaseException:
-                crew.dismiss()
+                self._interrupt()
+            finally:
                 try:
-                    self._interrupt()
+                    crew.stop()
                 finally:
-                    try:
-                        crew.stop()
-                    finally:
-                        crew.wait()  # leaving the block does not wait for a thread whose start was interrupted
-                if crew.stop_error is None:
-                    raise
+                    crew.wait()
+            if crew.stop_error is None:
+                raise
+        crew.wait()
         if crew.stop_error is not None:  # raised in a worker: it called stop before the interrupt did
             raise crew.stop_error
         if crew.failed is not None:
@@ -123,52 +122,61 @@ class Threads(Generic[Job, Place, Result]):
 class _Crew(Generic[Job, Place]):
     """The threads of one call of ``Threads.run``, and the jobs that are left for them."""
 
-    def __init__(self, places: Mapping[Place, int], jobs: Sequence[Job], stop: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        places: Places[Place],
+        jobs: Sequence[Job],
+        stop: Callable[[], None],
+        prefers: Callable[[Job, Place], bool],
+        at_once: int | None,
+    ) -> None:
         self.failed: BaseException | None = None
         """What the first job that raised something raised, if that was before the run was interrupted."""
         self.stop_error: BaseException | None = None
         """What ``stop`` raised."""
         self.ending = threading.Lock()
         """Held by the one thread that tells of a job's end."""
-        self._places = frozenset(places)
+        self._places = places
         self._stop = stop
+        self._prefers = prefers
+        self._at_once = len(jobs) if at_once is None else at_once
         self._stopping = threading.Lock()
         self._waiting = deque(jobs)
         self._running = 0
-        self._lost: set[Place] = set()
-        self._changed = threading.Condition()
+        self._is_dismissed = False
+        self._employed: set[Place] = set()
+        self._threads: list[threading.Thread] = []
+        self._changed = places.changed
 
-    def serve(self, place: Place, work_on: Callable[[Job, Place], bool]) -> None:
-        """Work on jobs until none is left that could come back, or the place is lost.
+    def employ(self, work_on: Callable[[Job, Place], bool]) -> None:
+        """Start threads at each place that is there or joins, until all jobs have ended.
 
         Args:
-            place: where.
             work_on: works on a job, and says whether it ended there; otherwise another place has to take it.
-        """
-        for job in self._taken_at(place):
-            has_ended = True
-            try:
-                has_ended = work_on(job, place)
-            except BaseException as error:  # noqa: BLE001 - raised where all are awaited
-                self._fail(error)
-            with self._changed:
-                self._running -= 1
-                if not has_ended:
-                    self._waiting.appendleft(job)
-                self._changed.notify_all()
 
-    def leave(self, place: Place) -> bool:
-        """Give a place up; False where it is the last one, which stays."""
-        with self._changed:
-            if self._lost | {place} == self._places:
-                return False
-            self._lost.add(place)
-        return True
+        Raises:
+            NoPlaceError: there is no place, and none joined in time.
+        """
+        while True:
+            with self._changed:
+                while not (new := [place for place in self._places.all() if place not in self._employed]):
+                    if not (self._waiting or self._running):
+                        return
+                    if self._running:  # a job that ends decides what comes next
+                        self._changed.wait()
+                    else:
+                        self._places.wait()
+            for place in new:
+                self._employed.add(place)
+                for _ in range(self._places.room_of(place)):
+                    thread = threading.Thread(target=self._serve, args=(place, work_on), name="twinbench-job")
+                    self._threads.append(thread)
+                    thread.start()
 
     def dismiss(self) -> None:
         """Have no job begun any more."""
         with self._changed:
-            self._lost |= self._places
+            self._is_dismissed = True
             self._changed.notify_all()
 
     def stop(self) -> None:
@@ -185,28 +193,57 @@ class _Crew(Generic[Job, Place]):
         with self._changed:
             while self._running:
                 self._changed.wait()
+        for thread in self._threads:
+            if thread.ident is not None:  # one whose start was interrupted ends by itself
+                thread.join()
 
-    def _fail(self, error: BaseException) -> None:
+    def fail(self, error: BaseException, *, even_if_dismissed: bool = False) -> None:
         """Keep what a job raised and ask the others to stop, if it is the first to raise; raises nothing itself.
 
         An interrupt ends jobs, which then raise: that is not what the run failed of.
         """
         with self._changed:
-            if (
-                self.failed is not None or self._lost == self._places
-            ):  # ``leave`` keeps one place: all left are dismissed
+            if self.failed is not None or (self._is_dismissed and not even_if_dismissed):
                 return
             self.failed = error
         with suppress(BaseException):  # kept as ``stop_error``, and raised where all jobs are awaited
             self.stop()
 
+    def _serve(self, place: Place, work_on: Callable[[Job, Place], bool]) -> None:
+        """Work on jobs until none is left that could come back, or the place is lost."""
+        for job in self._taken_at(place):
+            has_ended = True
+            try:
+                has_ended = work_on(job, place)
+            except BaseException as error:  # noqa: BLE001 - raised where all are awaited
+                self.fail(error)
+            with self._changed:
+                self._running -= 1
+                if not has_ended:
+                    self._waiting.appendleft(job)
+                self._places.give_back(place)
+
     def _taken_at(self, place: Place) -> Iterator[Job]:
         while True:
             with self._changed:
-                while not self._waiting and self._running and place not in self._lost:
+                while (number := self._next_at(place)) is None:
+                    if self._is_dismissed or not self._places.has(place) or not (self._waiting or self._running):
+                        return
                     self._changed.wait()  # a job that runs elsewhere may come back
-                if place in self._lost or not self._waiting:
-                    return
+                self._places.occupy(place)
                 self._running += 1
-                job = self._waiting.popleft()
+                job = self._waiting[number]
+                del self._waiting[number]
             yield job
+
+    def _next_at(self, place: Place) -> int | None:
+        """Return which of the waiting jobs a place takes next; None if it takes none now."""
+        with_room = [*self._places.with_room()]
+        if self._is_dismissed or self._running >= self._at_once or place not in with_room:
+            return None
+        others = [other for other in with_room if other != place]
+        preferred = (number for number, job in enumerate(self._waiting) if self._prefers(job, place))
+        left = (
+            number for number, job in enumerate(self._waiting) if not any(self._prefers(job, other) for other in others)
+        )
+        return next(preferred, next(left, None))
