@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dynamic_track.running.cluster_nodes import RayCluster as RayCluster
     from dynamic_track.running.preparing import RunRequest as RunRequest
     from dynamic_track.tasks.selection import TaskChoice as TaskChoice
     from static_track.banks.bank import Bank as Bank
@@ -65,6 +66,7 @@ _LAZY = {
     "Llm": "twinbench.routing.llm",
     "LlmError": "twinbench.routing.llm",
     "PluginLimits": "twinbench.plugins.limits",
+    "RayCluster": "dynamic_track.running.cluster_nodes",
     "Reply": "twinbench.routing.llm",
     "Resampling": "twinbench.statistics",
     "Router": "twinbench.routing.router",

@@ -29,11 +29,12 @@ from twinbench.calls.exchange import ResponseSource
 from twinbench.calls.journal import Journal, read_journal
 from twinbench.calls.lines import RunExecution
 from twinbench.calls.metered import MeteredLlm
-from twinbench.calls.recording import read_recordings
+from twinbench.calls.recording import lines_of_kinds, read_recordings
 from twinbench.calls.redaction import Secrets
 from twinbench.calls.routed import RouterDecider
 from twinbench.calls.trial_log import Listener, RedactedSource
 from twinbench.containers.container import ContainerLimits
+from twinbench.containers.labels import Lease
 from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import UsageError
 from twinbench.plugins.limits import NOT_LOADED
@@ -231,6 +232,7 @@ def execute_plan(
             directory,
             journal,
             recorded,
+            lease=Lease(directory.random_id(), 1 + sum(1 for _ in lines_of_kinds(entries, RunExecution))),
             verdicts=verdicts or VerdictStore(Store(directory.path)),
             graded=graded,
             breaker=breaker,

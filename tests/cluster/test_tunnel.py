@@ -14,7 +14,7 @@ import pytest
 
 from twinbench.cluster import tunnel
 from twinbench.cluster.tunnel import DOCKER, MEASURE, RefusedError, TunnelServer, forward, open_tunnel
-from twinbench.containers.tunnelled import Tunnels
+from twinbench.containers.tunnels import Tunnels
 
 SECRET = secrets.token_bytes(32)
 HERE = "127.0.0.1"

@@ -238,3 +238,21 @@ def _own_addresses() -> list[str]:
             if each.family in (socket.AF_INET, socket.AF_INET6)
         }
     )
+
+
+def describe_resources(ray: Any, cases: int) -> str:
+    """Say what a cluster offers of what a node is asked for; empty if it does not tell.
+
+    Args:
+        ray: the module, connected.
+        cases: how much of the resource a node is asked for.
+    """
+    try:
+        offers = [each["Resources"].get(RESOURCE, 0) for each in ray.nodes() if each["Alive"]]
+    except Exception:  # noqa: BLE001 - Ray's errors; what is missing is only said less well
+        return ""
+    told = ", ".join(f"{offer:g}" for offer in offers)
+    return (
+        f"cases ask for {RESOURCE}: {cases} of a node, and the nodes of the cluster offer {told}; start nodes with "
+        f"""--resources='{{"{RESOURCE}": {cases}}}' on machines with Docker, or ask for less with --workers"""
+    )

@@ -23,7 +23,7 @@ from twinbench.errors import TwinbenchError
 if TYPE_CHECKING:
     import docker
 
-    from twinbench.containers.tunnelled import Tunnels
+    from twinbench.containers.tunnels import Tunnels
 
 RECIPE_LABEL = "twinbench.recipe"
 """The label of an image that twinbench built: the fingerprint of its recipe, the same on every machine."""
@@ -95,6 +95,8 @@ class Engine:
     """Where the engine keeps its files, as it reports."""
     probe: MachineProbe
     """Measures the engine's machine."""
+    address: str = ""
+    """As in ``DOCKER_HOST``; empty for one that is reached through a tunnel."""
     lease_labels: Mapping[str, str] = field(default_factory=dict)
     """Labels of every container that is started, by which those that are left are found."""
     _pulling: defaultdict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
@@ -135,7 +137,7 @@ class Engine:
         root_dir = info["DockerRootDir"]
         here = is_on_this_machine(variables.get("DOCKER_HOST") or client.api.base_url, info)
         probe = LocalProbe(root_dir) if here else RemoteProbe(MeasuringContainer(client))
-        return cls(client, root_dir, probe)
+        return cls(client, root_dir, probe, variables.get("DOCKER_HOST", ""))
 
     @classmethod
     def connect_through(cls, tunnels: Tunnels, probe: MachineProbe, node_lease: str) -> Self:
@@ -156,7 +158,7 @@ class Engine:
             root_dir = client.info()["DockerRootDir"]
         except _docker_exceptions() as error:
             raise NoEngineError(f"the Docker engine of a node does not answer ({_reason(error)})") from None
-        return cls(client, root_dir, probe, {NODE_LEASE: node_lease})
+        return cls(client, root_dir, probe, lease_labels={NODE_LEASE: node_lease})
 
     def leased(self, lease: Lease) -> Self:
         """Return this engine as one execution of a run uses it: every container is labelled with the lease."""
@@ -231,6 +233,15 @@ class Engine:
             return self._image(name) is not None
         except ImageError:
             return False
+
+    def image_names(self) -> set[str]:
+        """Return the names of all images that are present, each with its tag.
+
+        Raises:
+            EngineLostError: the engine does not answer.
+        """
+        with docker_errors_as_ours("list images"):
+            return {tag for image in self.client.images.list() for tag in image.tags}
 
     def recipe(self, name: str) -> str | None:
         """Return the fingerprint of the recipe of an image that twinbench built; None for other images, or if there is

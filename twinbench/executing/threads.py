@@ -20,6 +20,10 @@ def _is_never_preferred(_job: object, _place: object) -> bool:
     return False
 
 
+def _nothing_is_foreseen(_job: object, _place: object) -> None:
+    pass
+
+
 def _nothing_is_left(_job: object, _result: object) -> None:
     pass
 
@@ -38,6 +42,7 @@ class Threads(Generic[Job, Place, Result]):
         at_once: int | None = None,
         is_lost: Callable[[Place, Result], bool] = _is_never_lost,
         prefers: Callable[[Job, Place], bool] = _is_never_preferred,
+        foresee: Callable[[Job, Place], None] = _nothing_is_foreseen,
         clear_up: Callable[[Job, Result], None] = _nothing_is_left,
         interrupt: Callable[[], None] = nothing_to_stop,
     ) -> None:
@@ -49,6 +54,7 @@ class Threads(Generic[Job, Place, Result]):
             is_lost: whether a result is what it is because its place is lost, so that the job may go on elsewhere.
             prefers: whether a job is best worked on at a place, which then takes it before others. Another place takes
                 it only while none that is preferred has room.
+            foresee: told, when a place is full, which job it will probably take next; must not wait.
             clear_up: called by the worker after ``ended``, without the lock that ``ended`` holds, so several may run at
                 once.
             interrupt: called where waiting is interrupted, before ``stop``: ends what jobs themselves wait for.
@@ -62,6 +68,7 @@ class Threads(Generic[Job, Place, Result]):
         self._at_once = at_once
         self._is_lost = is_lost
         self._prefers = prefers
+        self._foresee = foresee
         self._clear_up = clear_up
         self._interrupt = interrupt
 
@@ -85,7 +92,7 @@ class Threads(Generic[Job, Place, Result]):
         """
         if not jobs:
             return
-        crew = _Crew(self._places, jobs, stop, self._prefers, self._at_once)
+        crew = _Crew(self._places, jobs, stop, self._prefers, self._foresee, self._at_once)
 
         def work_on(job: Job, place: Place) -> bool:
             result = work(job, place)
@@ -128,6 +135,7 @@ class _Crew(Generic[Job, Place]):
         jobs: Sequence[Job],
         stop: Callable[[], None],
         prefers: Callable[[Job, Place], bool],
+        foresee: Callable[[Job, Place], None],
         at_once: int | None,
     ) -> None:
         self.failed: BaseException | None = None
@@ -139,6 +147,7 @@ class _Crew(Generic[Job, Place]):
         self._places = places
         self._stop = stop
         self._prefers = prefers
+        self._foresee = foresee
         self._at_once = len(jobs) if at_once is None else at_once
         self._stopping = threading.Lock()
         self._waiting = deque(jobs)
@@ -234,7 +243,16 @@ class _Crew(Generic[Job, Place]):
                 self._running += 1
                 job = self._waiting[number]
                 del self._waiting[number]
+                full = place not in self._places.with_room()
+                coming = self._foreseen() if full and not self._is_dismissed else None
+            if coming is not None:
+                self._foresee(coming, place)
             yield job
+
+    def _foreseen(self) -> Job | None:
+        """Return the job that a place without a preference will take next: the first that no place prefers."""
+        every = self._places.all()
+        return next((job for job in self._waiting if not any(self._prefers(job, other) for other in every)), None)
 
     def _next_at(self, place: Place) -> int | None:
         """Return which of the waiting jobs a place takes next; None if it takes none now."""
