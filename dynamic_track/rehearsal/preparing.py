@@ -164,7 +164,7 @@ def rehearse_routers(
     if cluster is None:
         with Engine.connect() as engine:
             where = new_rehearsal_folder() if folder is None else folder
-            checkpoint = None if stop is None else stop.raise_if_requested
+            checkpoint = (stop or Stop()).raise_if_requested
             with suppress(StoppedError):  # then all runs are left as they are
                 prepare_images(engine, rehearsal.tasks, build_them=True, checkpoint=checkpoint, progress=progress)
             node = Node(engine, CaseImages(engine, rehearsal.tasks, build=False), workers)

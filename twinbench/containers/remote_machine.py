@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twinbench.containers.labels import labels, new_name
 from twinbench.containers.probing import Measured, parse_measured
@@ -81,5 +81,5 @@ class MeasuringContainer:
 
 
 def _measure_in(container: Container) -> Measured:
-    output = container.exec_run(_COMMAND)[1]
-    return parse_measured(bytes(output).decode("utf-8", "replace"))
+    output: Any = container.exec_run(_COMMAND)[1]
+    return parse_measured(output.decode("utf-8", "replace"))
