@@ -44,7 +44,7 @@ from twinbench.storage.files import atomic_write
 from twinbench.storage.manifest_files import static_manifest
 from twinbench.storage.manifests import LiveManifest
 from twinbench.storage.store import Store
-from twinbench.text.tokens import tokenizer_set
+from twinbench.text.tokens import find_tokenizer_set
 
 _UNTOUCHED = ""
 """The state of a project as a container begins with it."""
@@ -225,7 +225,7 @@ class Emulation:
 
     def _counter(self, pool: LiveManifest) -> PromptCounter:
         if pool.fingerprint not in self._counters:
-            self._counters[pool.fingerprint] = PromptCounter(pool.candidates, tokenizer_set(static_manifest()))
+            self._counters[pool.fingerprint] = PromptCounter(pool.candidates, find_tokenizer_set(static_manifest()))
         return self._counters[pool.fingerprint]
 
     def _container(self, settings: AgentSettings, task: Task) -> Container:

@@ -25,8 +25,8 @@ from static_track.construction.execution_log import EXECUTIONS_FILE, ExecutionLo
 from static_track.construction.exhaustive import MOST_STEPS, ExhaustiveComparison, compare_exhaustively
 from static_track.construction.settings import read_settings
 from twinbench.construction.execution import Assignment, ConstructionTask, Execution, ExecutorContext, TaskExecutor
-from twinbench.display.markup import ShownTable, markdown_table
-from twinbench.display.wording import counted
+from twinbench.display.markup import TextTable, markdown_table
+from twinbench.display.wording import format_count
 from twinbench.storage.files import make_folder
 
 
@@ -114,8 +114,8 @@ def report(found: ExhaustiveComparison) -> list[str]:
         ]
         for row in found.records()
     ]
-    table = ShownTable("", heads, [False] + [True] * (len(heads) - 1), rows, [False] * len(rows), ())
-    left_out = f"Left out, because the seed fails or has more steps: {counted(len(found.left_out), 'task')}."
+    table = TextTable("", heads, [False] + [True] * (len(heads) - 1), rows, [False] * len(rows), ())
+    left_out = f"Left out, because the seed fails or has more steps: {format_count(len(found.left_out), 'task')}."
     return [markdown_table(table), left_out]
 
 

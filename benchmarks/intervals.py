@@ -16,7 +16,7 @@ from static_track.banks.importing import import_bank
 from tests.banks import a_trajectory, write_jsonl
 from twinbench.statistics import Resampling
 from twinbench.statistics.clusters import Clusters, Floats
-from twinbench.statistics.intervals import bca
+from twinbench.statistics.intervals import bca_intervals
 from twinbench.statistics.sampling import bootstrap
 from twinbench.storage.store import Store
 
@@ -32,7 +32,7 @@ def measurements() -> Iterator[Measurement]:
 
 def _drawing() -> Iterator[Measurement]:
     values = np.random.default_rng(0).random((ROWS, 2)) + np.array([0, 1])
-    clusters = Clusters.of([f"{number:04}" for number in range(ROWS)])
+    clusters = Clusters.from_names([f"{number:04}" for number in range(ROWS)])
 
     def ratio(sums: Floats) -> Floats:
         totals = sums.sum(axis=-2)
@@ -40,7 +40,7 @@ def _drawing() -> Iterator[Measurement]:
 
     def ours() -> Floats:
         (drawn,) = bootstrap(clusters, [values], ratio, Resampling(RESAMPLES))
-        return np.asarray(bca(drawn, 0.95)[0])
+        return np.asarray(bca_intervals(drawn, 0.95)[0])
 
     def theirs() -> Floats:
         found = stats.bootstrap(
@@ -62,7 +62,7 @@ def _drawing() -> Iterator[Measurement]:
 
 def _score(folder: Path) -> Measurement:
     store = Store(folder / "store")
-    path = BANK if BANK.is_file() else _made_up(folder)
+    path = BANK if BANK.is_file() else _write_bank(folder)
     import_bank(str(path), "bank", store)
     scored = (TWINBENCH, "static", "score", "depth-rule", "--bank", "bank")
     without = a_command(*scored, "--resamples", "0", store=store)
@@ -75,7 +75,7 @@ def _score(folder: Path) -> Measurement:
     )
 
 
-def _made_up(folder: Path) -> Path:
+def _write_bank(folder: Path) -> Path:
     dice = random.Random(0)  # noqa: S311 - no secret
     rows = (
         row

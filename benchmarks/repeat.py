@@ -111,13 +111,13 @@ def run_once(number: int, code: str, workers: int, tests: Sequence[str]) -> Run:
         began = time.monotonic()
         exit_code, shown = evidence.run_shown([*command, f"--junit-xml={results}", *tests])
         took = round(time.monotonic() - began)
-        counts, names = _counted(results)
+        counts, names = _count_results(results)
     left = sum(bool(_LEFT.search(line)) for line in shown)
     date = f"{datetime.now(UTC):%Y-%m-%d}"
     return Run(number, date, code, seed, *counts, took, left, exit_code, names)
 
 
-def _counted(results: Path) -> tuple[tuple[int, int, int], str]:
+def _count_results(results: Path) -> tuple[tuple[int, int, int], str]:
     """How many passed, failed and were skipped, and the names of those that failed."""
     if not results.is_file():
         return (0, 0, 0), "pytest did not come to its end"

@@ -25,7 +25,7 @@ from twinbench.routing.usage import Prices
 from twinbench.storage.manifest_files import static_manifest
 from twinbench.storage.manifests import StaticManifest
 from twinbench.text.messages import Message, message_text, semantic_key
-from twinbench.text.tokens import TokenizerSet, tokenizer_set
+from twinbench.text.tokens import TokenizerSet, find_tokenizer_set
 
 Row = Mapping[str, Any]
 Path = Sequence[int | None]
@@ -39,7 +39,7 @@ class RetokenizingScorer:
         self._manifest = manifest
         self._tokenizers = tokenizers
         self._loaded = tokenizers.tokenizers
-        self._high = Tokenizer.from_file(str(tokenizers.files[tokenizers.of_tier(Tier.HIGH)]))
+        self._high = Tokenizer.from_file(str(tokenizers.files[tokenizers.tokenizer_name(Tier.HIGH)]))
 
     def headline(self, rows: Sequence[Row], predicted: Mapping[str, int | None]) -> dict[str, float]:
         """The four metrics and their mean, in percent.
@@ -119,7 +119,7 @@ class RetokenizingScorer:
         if tier == Tier.HIGH:
             count = len(self._high.encode(text, add_special_tokens=False).ids)
         else:
-            [count] = self._loaded[self._tokenizers.of_tier(Tier(tier))].count([text])
+            [count] = self._loaded[self._tokenizers.tokenizer_name(Tier(tier))].count([text])
         return count + self._manifest.tokens_per_message
 
 
@@ -143,7 +143,7 @@ def main(bank: str, predictions: str) -> None:
     answers = map(json.loads, pathlib.Path(predictions).read_text("utf-8").splitlines())
     predicted = {answer["id"]: answer.get("tier_id") for answer in answers}
     manifest = static_manifest()
-    scorer = RetokenizingScorer(manifest, tokenizer_set(manifest))
+    scorer = RetokenizingScorer(manifest, find_tokenizer_set(manifest))
     started = time.perf_counter()
     headline = scorer.headline(rows, predicted)
     print(json.dumps({"headline": headline, "seconds": time.perf_counter() - started}))

@@ -20,7 +20,7 @@ from static_track.board import Board
 from twinbench.statistics import Resampling
 from twinbench.storage.manifest_files import static_manifest
 from twinbench.storage.store import Store
-from twinbench.text.tokens import tokenizer_set
+from twinbench.text.tokens import find_tokenizer_set
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
@@ -112,7 +112,7 @@ def _help() -> Measurement:
 
 def _real_bank(folder: Path) -> Iterator[Measurement]:
     manifest = static_manifest()
-    tokenizers = tokenizer_set(manifest)
+    tokenizers = find_tokenizer_set(manifest)
     _, parsed = read_bank(str(BANK))
     texts = parsed.messages.texts
     tokenizers.count(["warm up"])

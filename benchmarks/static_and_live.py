@@ -28,7 +28,7 @@ from dynamic_track.tasks.selection import TaskChoice
 from static_track.evaluator import Evaluator
 from static_track.metrics import SCORES
 from static_track.trajectory_parts import IF_PASSING, D, N, TrajectoryParts, headline
-from twinbench.display.markup import ShownTable, markdown_table
+from twinbench.display.markup import TextTable, markdown_table
 from twinbench.statistics.clusters import Floats
 from twinbench.storage.manifest_files import live_manifest
 
@@ -180,7 +180,7 @@ def report(both: Both, seeds: Sequence[str], resamples: int) -> list[str]:
     metrics = both.metrics(every)
     bills = both.bills.sum(axis=1)
     order = np.argsort(bills)
-    routers = ShownTable(
+    routers = TextTable(
         "",
         ("Router", *TITLES[:-1], "Expected bill, USD", "Live bill, USD"),
         [False, *[True] * (len(TITLES) + 1)],
@@ -197,7 +197,7 @@ def report(both: Both, seeds: Sequence[str], resamples: int) -> list[str]:
         (),
     )
     found = correlation_table(both, resamples)
-    correlations = ShownTable(
+    correlations = TextTable(
         "",
         ("Metric", "Rank correlation with the bill", "95 % interval by task"),
         [False, True, True],

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import twinbench as tb
 from static_track.board import Comparison, Pair
-from twinbench.display.wording import trajectories
+from twinbench.display.wording import format_trajectories
 from twinbench.routers.registry import BUILT_IN, has_to_be_trained
 from twinbench.routing.built_in import CONSTANTS
 
@@ -44,7 +44,7 @@ def page(folder: Path) -> str:
             name = path.parent.name
             info = tb.import_bank(path, name, store=store)
             found = tb.compare([each for each in BUILT_IN if not has_to_be_trained(each)], name, store=store)
-            parts.append(section(found, f"{info.rows:,} rows, {trajectories(info.trajectories, info.groups)}"))
+            parts.append(section(found, f"{info.rows:,} rows, {format_trajectories(info.trajectories, info.groups)}"))
     return "\n".join(parts)
 
 

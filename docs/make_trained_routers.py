@@ -20,7 +20,7 @@ from typing import Any
 import twinbench as tb
 from static_track.board import Entry
 from static_track.crossval import CASCADE, CrossValidation
-from twinbench.display.wording import trajectories
+from twinbench.display.wording import format_trajectories
 from twinbench.errors import UsageError
 from twinbench.routers.registry import BUILT_IN
 from twinbench.routing.built_in import CONSTANTS
@@ -128,7 +128,7 @@ def write_page(folder: Path | None, wanted: Sequence[str]) -> None:
             if name != EMBEDDED and not _is_stored(name, store):
                 tb.import_bank(files[name], name, store=store)
             with tb.open_bank(name, store=store) as bank:
-                size = f"{bank.info.rows:,} rows, {trajectories(bank.info.trajectories, bank.info.groups)}"
+                size = f"{bank.info.rows:,} rows, {format_trajectories(bank.info.trajectories, bank.info.groups)}"
             found = tb.crossval(routers(), name, folds=FOLDS, store=store)
             sections[name] = section(found, size)
             shown = [sections[each] for each in names if each in sections]

@@ -11,7 +11,7 @@ from static_track.banks.bank_info import BankInfo
 from static_track.metrics import SCORES
 from static_track.scoring import RouterLlmCost, Score
 from twinbench.display.frames import Tabular
-from twinbench.display.wording import counted, printable, shortened, trajectories
+from twinbench.display.wording import format_count, format_trajectories, make_printable, shorten
 from twinbench.routing.built_in import CONSTANTS
 from twinbench.statistics import Resampling
 from twinbench.statistics.comparing import holm, rank_columns
@@ -74,7 +74,9 @@ class Entry:
         """A note on how many rows the router failed on, with its first error; None if it failed on none."""
         if self.first_error is None:
             return None
-        return f"{self.router}: {counted(self.score.counts['errors'], 'row')} failed, the first: {self.first_error}"
+        return (
+            f"{self.router}: {format_count(self.score.counts['errors'], 'row')} failed, the first: {self.first_error}"
+        )
 
     def to_json(self, *, legacy: bool = False, above_best_constant: float | None = None) -> dict[str, Any]:
         """The entry as a JSON object."""
@@ -136,7 +138,7 @@ class Setting:
     @property
     def title(self) -> str:
         """Like ``part``, with the numbers of trajectories and groups if these differ."""
-        fewer = f" ({trajectories(self.trajectories, self.groups)})" if self.groups < self.trajectories else ""
+        fewer = f" ({format_trajectories(self.trajectories, self.groups)})" if self.groups < self.trajectories else ""
         return self.part + fewer
 
     def summary(self) -> dict[str, Any]:
@@ -245,7 +247,7 @@ class Board(Setting, Tabular):
             lines.append(f"… and {more:,} more")
         failed = [entry.failed_rows for entry in self.entries if entry.failed_rows is not None]
         printed = [f"{entry.router} printed before that: {entry.printed}" for entry in self.entries if entry.printed]
-        lines += [shortened(printable(each), _MOST_NOTE) for each in (*failed[:_MOST_NOTES], *printed[:_MOST_NOTES])]
+        lines += [shorten(make_printable(each), _MOST_NOTE) for each in (*failed[:_MOST_NOTES], *printed[:_MOST_NOTES])]
         return "\n".join(lines)
 
     def records(self) -> list[dict[str, Any]]:
@@ -383,7 +385,7 @@ class Comparison(Setting, Tabular):
 
 def _screen_line(router: str, cells: Iterable[str]) -> str:
     """A line of a board as plain text, in less than a hundred columns."""
-    name = shortened(printable(router).replace("\n", " "), _MOST_NAME - 1)
+    name = shorten(make_printable(router).replace("\n", " "), _MOST_NAME - 1)
     return f"{name:<{_MOST_NAME}}" + "".join(f"{cell:>10}" for cell in cells)
 
 

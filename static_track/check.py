@@ -23,7 +23,7 @@ from static_track.seen import Recogniser
 from static_track.trajectory_walk import TrajectoryWalk
 from twinbench.checks import CheckResult, Status
 from twinbench.display.progress import Progress, no_progress
-from twinbench.display.wording import counted
+from twinbench.display.wording import format_count
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.loading import load_router
 from twinbench.plugins.process_router import ProcessRouter
@@ -268,7 +268,7 @@ class _Checker:
         total = sum(map(len, flips.values()))
         tried = len(steps) * len(REWRITES)
         shares = ", ".join(f"{name} {len(rows) / max(len(steps), 1):.1%}" for name, rows in flips.items())
-        reason = f"{total} of {counted(tried, 'rewrite')} flip the decision ({shares})"
+        reason = f"{total} of {format_count(tried, 'rewrite')} flip the decision ({shares})"
         example = next((names[row_no] for rows in flips.values() for row_no in rows), None)
         share = 100 * total / max(tried, 1)
         if total * 20 <= tried:
@@ -323,10 +323,10 @@ class _Checker:
 
 def _answers(spec: str, answers: _Answers, calls: int, names: Sequence[str]) -> CheckResult:
     if not answers.failed:
-        reason = f"{counted(calls, 'call')}, each answered with one of its candidates"
+        reason = f"{format_count(calls, 'call')}, each answered with one of its candidates"
         return CheckResult("answers", spec, Status.passed, reason, 0)
     row_no, text = next(iter(answers.failed.items()))
-    reason = f"{len(answers.failed):,} of {counted(calls, 'call')} failed, the first on {names[row_no]}: {text}"
+    reason = f"{len(answers.failed):,} of {format_count(calls, 'call')} failed, the first on {names[row_no]}: {text}"
     if answers.given_up:
         reason += f"; it was stopped after {MAX_FAILURES_IN_A_ROW} failures in a row"
     advice = "Each failure is an error row: it never passes, and fails its trajectory."
@@ -345,14 +345,14 @@ def _comparison_check(
     if not differing:
         return CheckResult(name, spec, Status.passed, good, 0)
     shown = ", ".join(names[row_no] for row_no in differing[:3])
-    reason = f"{counted(len(differing), 'row')} decided differently, e.g. {shown}"
+    reason = f"{format_count(len(differing), 'row')} decided differently, e.g. {shown}"
     return CheckResult(name, spec, differs, reason, len(differing), advice)
 
 
 def _check_mutation(spec: str, answers: _Answers) -> CheckResult:
     if not answers.mutations:
         return CheckResult("no mutation", spec, Status.passed, "conversations are not modified", 0)
-    reason = f"{counted(answers.mutations, 'decision')} modified the given conversation"
+    reason = f"{format_count(answers.mutations, 'decision')} modified the given conversation"
     advice = "Copy the messages before changing them: later calls of the session see the change."
     return CheckResult("no mutation", spec, Status.failed, reason, answers.mutations, advice)
 

@@ -39,8 +39,8 @@ from twinbench.sql import sql_file
 from twinbench.statistics import Resampling
 from twinbench.storage.manifest_files import DEFAULT_LIVE, live_manifest, static_manifest
 from twinbench.storage.manifests import StaticManifest
-from twinbench.text.messages import PROTOCOL_TEXT
-from twinbench.text.tokens import OFFLINE, TokenizerSet, tokenizer_set
+from twinbench.text.messages import PROTOCOL_TEXT_RULES
+from twinbench.text.tokens import OFFLINE, TokenizerSet, find_tokenizer_set
 
 if TYPE_CHECKING:
     from static_track.intervals import RouterSample
@@ -56,7 +56,7 @@ def protocol_fingerprint(manifest: StaticManifest, tokenizers: TokenizerSet) -> 
 def locked_protocol() -> str:
     """Return the fingerprint of the locked protocol: the locked static manifest, with its tokenizer files."""
     manifest = static_manifest()
-    return protocol_fingerprint(manifest, tokenizer_set(manifest, OFFLINE))
+    return protocol_fingerprint(manifest, find_tokenizer_set(manifest, OFFLINE))
 
 
 class Evaluator:
@@ -101,7 +101,7 @@ class Evaluator:
         self._llm = llm
         self._pool = pool
         self._manifest = manifest or static_manifest()
-        self._tokenizers = tokenizer_set(self._manifest, tokenizers)
+        self._tokenizers = find_tokenizer_set(self._manifest, tokenizers)
         self._order_seed = order_seed
         self._no_cache = no_cache
         self.progress = progress
@@ -338,7 +338,7 @@ class Evaluator:
     def _key(self, who: Mapping[str, Any]) -> str:
         info = self.bank.info
         where = {"bank": info.sha256, "split": self.split.fingerprint, "protocol": self.protocol}
-        rules = {} if info.text_rules == PROTOCOL_TEXT else {"text_rules": info.text_rules}
+        rules = {} if info.text_rules == PROTOCOL_TEXT_RULES else {"text_rules": info.text_rules}
         return fingerprint(where | rules | dict(who))
 
     def _score_key(self, predictions: str) -> str:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from matplotlib.figure import Figure
 
-from twinbench.display.wording import printable
+from twinbench.display.wording import make_printable
 
 _SIZE = (7.5, 4.5)
 _CAVEAT_CHARACTERS = 130
@@ -87,7 +87,7 @@ def board_figure(title: str, points: Sequence[RouterPoint], caveat: str | None) 
 def _add_caveat(figure: Drawing, caveat: str | None) -> None:
     """Write a caveat below a figure."""
     if caveat is not None:
-        shown = textwrap.fill(printable(caveat), _CAVEAT_CHARACTERS).replace("$", r"\$")
+        shown = textwrap.fill(make_printable(caveat), _CAVEAT_CHARACTERS).replace("$", r"\$")
         figure.supxlabel(shown, fontsize=7, x=0.01, ha="left")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from static_track.banks.bank import Bank
 from static_track.banks.near_duplicates import find_groups as near_duplicates
 from static_track.banks.splits import HELDOUT, BankPart, TrajectoryLabel, plan_split, united
-from twinbench.display.wording import counted
+from twinbench.display.wording import format_count
 from twinbench.errors import UsageError
 
 FEWEST = 2
@@ -42,7 +42,7 @@ class Folds:
     def title(self) -> str:
         """What they are, for a table."""
         if self.by == "workload":
-            return f"each of {counted(len(self.folds), 'workload')} left out in turn"
+            return f"each of {format_count(len(self.folds), 'workload')} left out in turn"
         return f"{len(self.folds)} folds by group (seed {self.seed})"
 
     def to_json(self) -> dict[str, Any]:
@@ -66,14 +66,14 @@ def folds_by_group(bank: Bank, split: BankPart, count: int, seed: int) -> Folds:
         UsageError: fewer than two, or more than there are groups to hold out.
     """
     if count < FEWEST:
-        raise UsageError(f"{counted(count, 'fold')}: cross-validation needs {FEWEST} at least")
+        raise UsageError(f"{format_count(count, 'fold')}: cross-validation needs {FEWEST} at least")
     labels, together = _part(bank, split)
     plan = plan_split("folds", labels, {str(number): 1 / count for number in range(1, count + 1)}, seed, [], together)
     parts = {name: plan.parts.get(name, ()) for name in plan.shares}
     if not all(parts.values()):
         independent = len({min(members) for members in _units(labels, together)})
         raise UsageError(
-            f"{count} folds of {counted(independent, 'group')}: some would be empty; use fewer, at least {FEWEST}"
+            f"{count} folds of {format_count(independent, 'group')}: some would be empty; use fewer, at least {FEWEST}"
         )
     held_out = plan.parts.get(HELDOUT, ())
     dealt = {name: held_out[place::count] for place, name in enumerate(parts)}
@@ -100,7 +100,9 @@ def folds_by_workload(bank: Bank, split: BankPart) -> Folds:
     labels, together = _part(bank, split)
     workloads = sorted({label.workload for label in labels})
     if len(workloads) < FEWEST:
-        raise UsageError(f"{bank.info.name!r} has {counted(len(workloads), 'workload')}: to leave one out takes two")
+        raise UsageError(
+            f"{bank.info.name!r} has {format_count(len(workloads), 'workload')}: to leave one out takes two"
+        )
     held_out = {label.trajectory for label in labels if label.heldout}
     folds = []
     for workload in workloads:

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from static_track.metrics import SCORES
 from static_track.trajectory_parts import EXACT, IF_PASSING, PASSING, ROWS, D, N, TrajectoryParts, headline
-from twinbench.display.wording import counted, trajectories
+from twinbench.display.wording import format_count, format_trajectories
 from twinbench.statistics import Resampling
-from twinbench.statistics.clusters import FEWEST_OF_SEVERAL, Clusters, Floats
-from twinbench.statistics.comparing import McNemar, holm, mcnemar, needed_clusters, tested_ranks
-from twinbench.statistics.intervals import bca, exact_bound, share_interval
-from twinbench.statistics.paired import NO_SPREAD, paired_difference, paired_p
+from twinbench.statistics.clusters import MIN_CLUSTERS_OF_SEVERAL, Clusters, Floats
+from twinbench.statistics.comparing import McNemar, holm, mcnemar, needed_clusters, rank_ranges_from_tests
+from twinbench.statistics.intervals import bca_intervals, exact_bound, share_interval
+from twinbench.statistics.paired import MIN_RELATIVE_WIDTH, paired_difference, paired_p_value
 from twinbench.statistics.sampling import Distribution, bootstrap, by_block
 from twinbench.statistics.swapping import swap_test
 
@@ -107,21 +107,21 @@ class RouterSample:
         """Why the sample is too small for intervals; None if it is not."""
         fewest = self._resampling.fewest_clusters
         if self.groups < fewest:
-            return f"too little: {self._counted(self.groups)}, but an interval at this level needs {fewest}"
+            return f"only {self._counted(self.groups)}, but an interval at this level needs {fewest}"
         rows = self._trajectories.sum_by_group(self._routers[0].values[:, [ROWS]])
         shares = np.array([rows[part].sum() for part in self._clusters.slices]) / rows.sum()
         alike = shares**2 / np.array(self._clusters.sizes)
-        if any(self._clusters.few) and alike.sum() > 1 / fewest:
+        if any(self._clusters.is_small) and alike.sum() > 1 / fewest:
             most = int(alike.argmax())
             return (
-                f"too little: workload {self._clusters.strata[most]} has {100 * shares[most]:.0f} % of all rows in "
+                f"workload {self._clusters.strata[most]} has {100 * shares[most]:.0f} % of all rows in "
                 f"only {self._counted(self._clusters.sizes[most])}; the effective number is {1 / alike.sum():.1f}, "
                 f"but an interval at this level needs {fewest}"
             )
         return None
 
     def _counted(self, number: int) -> str:
-        return trajectories(number) if self._trajectories.single else counted(number, "group")
+        return format_trajectories(number) if self._trajectories.single else format_count(number, "group")
 
     @cached_property
     def _sums(self) -> list[Floats]:
@@ -130,7 +130,7 @@ class RouterSample:
     @cached_property
     def _distributions(self) -> list[Distribution]:
         supposed = None
-        if any(self._clusters.few):
+        if any(self._clusters.is_small):
             supposed = [self._trajectories.sum_by_group(_best_and_worst(router.values)) for router in self._routers]
         drawn = bootstrap(self._clusters, self._sums, headline, self._resampling, supposed)
         exact = [np.array([np.nan if value is None else value for value in each.values()]) for each in self._metrics]
@@ -142,7 +142,7 @@ class RouterSample:
             return dict.fromkeys(SCORES, Interval(None, self.shortage))
         metrics = self._metrics[router]
         distribution = self._distributions[router]
-        ends = bca(distribution, self._resampling.level)
+        ends = bca_intervals(distribution, self._resampling.level)
         open_end = 100 * exact_bound(self.groups, self._resampling.level)
         found: dict[str, Interval] = {}
         below = above = 0.0  # possible error of Combined from parts without variance
@@ -169,7 +169,7 @@ class RouterSample:
                 found[name] = Interval((0.0, open_end))
                 above += open_end
             else:
-                found[name] = self._interval(value, distribution.part(number), ends[number], rate=name in _RATES)
+                found[name] = self._interval(value, distribution.select(number), ends[number], rate=name in _RATES)
         return found
 
     def _has_constant_savings(self, router: int) -> bool:
@@ -178,13 +178,13 @@ class RouterSample:
         for block in range(sums.shape[1]):
             d, n = sums[:, block, D], sums[:, block, N]
             saved = n[d > 0] / d[d > 0]
-            if saved.size and float(np.ptp(saved)) > NO_SPREAD:
+            if saved.size and float(np.ptp(saved)) > MIN_RELATIVE_WIDTH:
                 return False
         return True
 
     def _widen(self, ends: Floats, value: float | None, below: float, above: float) -> Floats:
         """Widen an interval by exact bounds; if a prior was used, keep the wider of both."""
-        if value is None or not any(self._clusters.few):
+        if value is None or not any(self._clusters.is_small):
             return np.array([ends[0] - below, ends[1] + above])
         return np.array([min(ends[0], value - below), max(ends[1], value + above)])
 
@@ -211,12 +211,12 @@ class RouterSample:
         if value is None:
             return Interval(None, "undefined")
         if np.isnan(drawn.resampled).any():
-            return Interval(None, "too little: undefined in some resamples")
-        if ends[1] - ends[0] <= NO_SPREAD:
+            return Interval(None, "undefined in some resamples")
+        if ends[1] - ends[0] <= MIN_RELATIVE_WIDTH:
             return Interval(None, "the same on every trajectory")
         if not rate:
             return Interval((float(ends[0]), float(ends[1])))
-        variance, freedom = float(drawn.standard_error[0]) ** 2 / 1e4, float(drawn.freedom[0])
+        variance, freedom = float(drawn.standard_error[0]) ** 2 / 1e4, float(drawn.degrees_of_freedom[0])
         rows = float(self._routers[0].values[:, ROWS].sum())
         low, high = share_interval(value / 100, variance, freedom, self._resampling.level, observations=rows)
         return Interval((100 * low, 100 * high))
@@ -236,7 +236,7 @@ class RouterSample:
             return Difference(one - other, Interval(None, "they differ on no trajectory"), 1.0, None, None)
         drawn = self._difference_distribution(name, first, second)
         if np.isnan(drawn.resampled).any():
-            reason = "too little: undefined in some resamples"
+            reason = "undefined in some resamples"
             return Difference(one - other, Interval(None, reason), None, None, None)
         swapped = partial(self._swap_p_value, name, first, second)
         reach = 200 * exact_bound(self.groups, self._resampling.level)
@@ -252,7 +252,7 @@ class RouterSample:
         drawn = self._difference_distribution(name, first, second)
         if np.isnan(drawn.resampled).any():
             return 1.0
-        return paired_p(drawn, differing, partial(self._swap_p_value, name, first, second))
+        return paired_p_value(drawn, differing, partial(self._swap_p_value, name, first, second))
 
     def _count_differing_groups(self, name: str, first: int, second: int) -> int:
         """Return in how many groups two routers differ in what a metric depends on."""
@@ -262,7 +262,7 @@ class RouterSample:
 
     def _difference_distribution(self, name: str, first: int, second: int) -> Distribution:
         number = SCORES.index(name)
-        return self._distributions[first].part(number) - self._distributions[second].part(number)
+        return self._distributions[first].select(number) - self._distributions[second].select(number)
 
     def _swap_p_value(self, name: str, first: int, second: int) -> float:
         if (first, second) not in self._swaps:
@@ -272,7 +272,9 @@ class RouterSample:
 
     def mcnemar(self, first: int, second: int) -> McNemar:
         """Compare in how many groups only one of two routers passes more trajectories."""
-        one, other = (self._clusters.sums(router.values[:, IF_PASSING] > 0) for router in self._two(first, second))
+        one, other = (
+            self._clusters.sum_by_cluster(router.values[:, IF_PASSING] > 0) for router in self._two(first, second)
+        )
         return mcnemar((one > other).tolist(), (other > one).tolist())
 
     def _two(self, first: int, second: int) -> tuple[TrajectoryParts, TrajectoryParts]:
@@ -299,7 +301,7 @@ class RouterSample:
         values = [each[metric] or 0.0 for each in self._metrics]
         corrected = holm([self._p(metric, first, second) for first, second in pairs])
         ahead = [values[first] - values[second] for first, second in pairs]
-        ranks = tested_ranks(len(ranked), ahead, corrected, self._resampling.level)
+        ranks = rank_ranges_from_tests(len(ranked), ahead, corrected, self._resampling.level)
         return dict(zip(ranked, ranks, strict=True))
 
 
@@ -327,7 +329,9 @@ class _Groups:
         homes = _main_workloads(parts, named)
         strata = [homes.get(group, workload) for group, workload in zip(parts.groups, parts.workloads, strict=True)]
         single = len(set(zip(parts.groups, strata, strict=True))) == len(strata)
-        clusters = Clusters.of(list(parts.groups), strata, fewest_alone=None if single else FEWEST_OF_SEVERAL)
+        clusters = Clusters.from_names(
+            list(parts.groups), strata, min_clusters_alone=None if single else MIN_CLUSTERS_OF_SEVERAL
+        )
         workloads = {workload: number for number, workload in enumerate(sorted(set(parts.workloads)))}
         reaches = strata != list(parts.workloads)
         block = np.array([workloads[workload] for workload in parts.workloads], np.intp) if reaches else None

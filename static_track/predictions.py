@@ -15,8 +15,8 @@ from typing import Any
 from twinbench.errors import ContentError, Problem
 from twinbench.fingerprint import fingerprint
 from twinbench.reading.numbered import NumberedRow
-from twinbench.reading.rows import MOST_PROBLEMS, Source, open_source
-from twinbench.reading.validation import shown
+from twinbench.reading.rows import MAX_PROBLEMS, Source, open_source
+from twinbench.reading.validation import format_value
 from twinbench.routing.tiers import Tier
 
 _TIERS = len(Tier)
@@ -124,7 +124,7 @@ def read_predictions(path: str, row_ids: Sequence[str], row_nos: Sequence[int]) 
     in_sample = False
     with open_source(path) as source:
         for found in source.rows:
-            if len(problems) > MOST_PROBLEMS:
+            if len(problems) > MAX_PROBLEMS:
                 break
             if isinstance(found, Problem):
                 problems.append(found)
@@ -135,7 +135,7 @@ def read_predictions(path: str, row_ids: Sequence[str], row_nos: Sequence[int]) 
                 continue
             row_no = number_of[found.row["id"]]
             if row_no in lines:
-                what = f"{shown(found.row['id'])} is a duplicate of {source.unit} {lines[row_no]}"
+                what = f"{format_value(found.row['id'])} is a duplicate of {source.unit} {lines[row_no]}"
                 problems.append(source.problem(found.number, "id", what))
                 continue
             lines[row_no] = found.number
@@ -179,16 +179,20 @@ def _prediction_problem(found: NumberedRow, known: Mapping[str, int]) -> tuple[s
     if not isinstance(row, dict):
         return None, "a prediction must be a JSON object"
     if not isinstance(row.get("id"), str):
-        return "id", "is missing" if "id" not in row else f"must be a string (found {shown(row['id'])})"
+        return "id", "is missing" if "id" not in row else f"must be a string (found {format_value(row['id'])})"
     if row["id"] not in known:
-        return "id", f"the bank has no row {shown(row['id'])}"
+        return "id", f"the bank has no row {format_value(row['id'])}"
     if "error" in row:
         if row.get("tier_id") is not None:
             return "error", "is given together with a tier_id; give only one of them"
-        return None if isinstance(row["error"], str) else ("error", f"must be a string (found {shown(row['error'])})")
+        return (
+            None
+            if isinstance(row["error"], str)
+            else ("error", f"must be a string (found {format_value(row['error'])})")
+        )
     if "tier_id" not in row:
         return "tier_id", "is missing, and there is no error field either"
     tier_id = row["tier_id"]
     if isinstance(tier_id, bool) or not isinstance(tier_id, int) or not 0 <= tier_id < _TIERS:
-        return "tier_id", f"must be 0, 1, 2 or 3 (found {shown(tier_id)})"
+        return "tier_id", f"must be 0, 1, 2 or 3 (found {format_value(tier_id)})"
     return None

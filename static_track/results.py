@@ -222,7 +222,7 @@ class ResultCache:
 
     @contextmanager
     def _write_aside(self, path: Path) -> Iterator[tuple[Path, duckdb.DuckDBPyConnection]]:
-        with self._store.aside(path) as folder, self._connection.cursor() as connection:
+        with self._store.replacing(path) as folder, self._connection.cursor() as connection:
             try:
                 folder.mkdir()
                 yield folder, connection

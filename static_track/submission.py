@@ -21,7 +21,7 @@ from static_track.predict import predict
 from static_track.predictions import Predictions, prediction_lines, read_predictions
 from twinbench.checks import Status
 from twinbench.display.progress import Progress, no_progress
-from twinbench.display.wording import counted
+from twinbench.display.wording import format_count
 from twinbench.errors import ContentError, TwinbenchError, UsageError
 from twinbench.fingerprint import fingerprint, sha256_text
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
@@ -37,7 +37,7 @@ from twinbench.submissions.findings import Findings
 from twinbench.submissions.manifest import Division, StaticPart
 from twinbench.submissions.report import Level, VerifiedResult
 from twinbench.submissions.sampling import order_of_drawing
-from twinbench.text.tokens import OFFLINE, tokenizer_set
+from twinbench.text.tokens import OFFLINE, find_tokenizer_set
 
 STATIC_FOLDER = "static"
 PREDICTIONS_FILE = "predictions.jsonl"
@@ -119,7 +119,7 @@ def _notes(bank: Bank, predicted: Predictions) -> Iterator[str]:
         yield f"{bank.info.name}: {bank.info.caveat}"
     if predicted.errors:
         number, first = len(predicted.errors), next(iter(predicted.errors.values()))
-        yield f"{bank.info.name}: {counted(number, 'row')} without a decision, the first: {first}"
+        yield f"{bank.info.name}: {format_count(number, 'row')} without a decision, the first: {first}"
     if predicted.router_usd is not None:
         yield f"{bank.info.name}: the router asks an LLM itself, so its decisions cannot be verified by asking it again"
 
@@ -193,7 +193,7 @@ class StaticVerification:
                 "part",
                 subject,
                 [f"the part {part.part!r} has other trajectories here than where it was made"] if different else [],
-                f"{judge.setting().title}: {counted(len(judge.row_nos), 'row')}",
+                f"{judge.setting().title}: {format_count(len(judge.row_nos), 'row')}",
             )
             other = [f"the protocol is {part.protocol}, here it is {judge.protocol}"]
             self._findings.judge(
@@ -226,7 +226,8 @@ class StaticVerification:
         numbers = range(len(groups)) if split.trajectories is None else split.trajectories
         seen = sorted({groups[number] for number in numbers} & set(trained_on))
         if seen and not part.in_sample:
-            what = f"the router was trained on {counted(len(seen), 'group')} of what it is scored on, such as {seen[0]}"
+            shared = format_count(len(seen), "group")
+            what = f"the router was trained on {shared} of what it is scored on, such as {seen[0]}"
             self._findings.add("in-sample", subject, Status.failed, f"{what}, and the submission does not say so")
         else:
             told = (
@@ -249,7 +250,7 @@ class StaticVerification:
                     bank,
                     manifest,
                     split=chosen,
-                    base_file=base_file(bank, manifest, tokenizer_set(manifest, OFFLINE), self._progress),
+                    base_file=base_file(bank, manifest, find_tokenizer_set(manifest, OFFLINE), self._progress),
                     order_seed=part.order_seed,
                     llm=own,
                     progress=self._progress,
@@ -264,13 +265,15 @@ class StaticVerification:
         before = dict(zip(claimed.row_nos, claimed.tier_ids, strict=True))
         asked = list(zip(found.row_nos, found.tier_ids, strict=True))
         differing = [number for number, tier in asked if before.get(number) != tier]
-        over = f"{counted(len(asked), 'row')} of {counted(len(claimed.row_nos), 'row')}"
+        over = f"{format_count(len(asked), 'row')} of {format_count(len(claimed.row_nos), 'row')}"
         if not differing:
             told = f"asked again, the router decides alike on {over}"
             self._findings.add("decisions", subject, Status.passed, told, value=len(asked), level=Level.ask)
             return
         named = ", ".join(bank.row_ids[number] for number in differing[:_MOST_NAMED])
-        what = f"asked again about {over}, the router decides otherwise on {counted(len(differing), 'row')}: {named}"
+        what = (
+            f"asked again about {over}, the router decides otherwise on {format_count(len(differing), 'row')}: {named}"
+        )
         if (first := next((found.errors[number] for number in differing if number in found.errors), None)) is not None:
             what += f"; the first error: {first}"
         self._findings.add("decisions", subject, Status.failed, what, value=len(differing), level=Level.ask)
@@ -300,11 +303,11 @@ def _row_problems(file: Path, bank: Bank, part: StaticPart, row_nos: Sequence[in
     with open_source(str(file)) as source:
         found = {each.row["id"] for each in source.rows if not hasattr(each, "what")}
     if missing := sorted(wanted - found):
-        yield f"{counted(len(missing), 'row')} of the part without a line, such as {missing[0]}"
+        yield f"{format_count(len(missing), 'row')} of the part without a line, such as {missing[0]}"
     if strange := sorted(found - wanted):
-        yield f"{counted(len(strange), 'line')} about rows of other parts, such as {strange[0]}"
+        yield f"{format_count(len(strange), 'line')} about rows of other parts, such as {strange[0]}"
     if part.rows != len(row_nos):
-        yield f"claimed are {counted(part.rows, 'row')}, the part has {len(row_nos):,}"
+        yield f"claimed are {format_count(part.rows, 'row')}, the part has {len(row_nos):,}"
 
 
 def _score_problems(part: StaticPart, board: Board) -> Iterator[str]:

@@ -26,9 +26,9 @@ from twinbench.containers.engine import Engine, NoEngineError, docker_errors_as_
 from twinbench.containers.labels import (
     NAMESPACE,
     NAMESPACE_VARIABLE,
+    container_namespace,
     is_alive,
     machine_identity,
-    namespace,
     process_identity,
 )
 from twinbench.containers.ownership import remove_container
@@ -87,7 +87,7 @@ def _engine() -> Engine | str:
 def own_namespace(request: pytest.FixtureRequest) -> Iterator[str]:
     """The namespace of the containers that this test starts, in child processes too; in the end it has to be empty."""
     with pytest.MonkeyPatch.context() as patch:
-        own = f"{namespace()}/{os.getpid()}-{next(_numbers)}"
+        own = f"{container_namespace()}/{os.getpid()}-{next(_numbers)}"
         patch.setenv(NAMESPACE_VARIABLE, own)
         yield own
     connected = request.config.stash.get(_connected, None)
@@ -164,7 +164,7 @@ class _WholeSession:
         """Remove the session's containers, which fails it, and those of sessions that were killed."""
         if not self._used_engine or isinstance(engine := _engine(), str):
             return
-        mine = namespace()
+        mine = container_namespace()
         with engine:
             try:
                 self._left = _removed(engine, lambda name: name == mine or name.startswith(f"{mine}/"))

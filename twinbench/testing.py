@@ -15,7 +15,7 @@ from twinbench.routing.tiers import Tier
 from twinbench.routing.usage import Usage
 from twinbench.storage.manifest_files import static_manifest
 from twinbench.text.messages import message_text, semantic_key
-from twinbench.text.tokens import TokenizerSet, tokenizer_set
+from twinbench.text.tokens import TokenizerSet, find_tokenizer_set
 
 
 class ScriptedLlm:
@@ -90,11 +90,11 @@ def make_prompt(
         messages=tuple(messages),
         tools=tuple(tools),
         step_index=step_index,
-        tokens={each.id: by_tokenizer[tokenizers.of_tier(each.tier)] for each in manifest.candidates()},
+        tokens={each.id: by_tokenizer[tokenizers.tokenizer_name(each.tier)] for each in manifest.candidates()},
         semantic_keys=[semantic_key(message) for message in messages],
     )
 
 
 @cache
 def _tokenizers() -> TokenizerSet:
-    return tokenizer_set(static_manifest())
+    return find_tokenizer_set(static_manifest())

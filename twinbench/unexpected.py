@@ -6,7 +6,7 @@ import errno
 import traceback
 
 from twinbench.causes import Cause, CausedError
-from twinbench.display.wording import shortened
+from twinbench.display.wording import shorten
 
 _MOST_CHARACTERS = 500
 _DISK = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS))
@@ -28,7 +28,7 @@ def describe_error(error: BaseException) -> str:
         return str(error)
     message = " ".join(str(error).split())
     text = type(error).__name__ + (f": {message}" if message else "")
-    return shortened(text, _MOST_CHARACTERS)
+    return shorten(text, _MOST_CHARACTERS)
 
 
 def traceback_text(error: BaseException) -> str:

@@ -27,7 +27,7 @@ from benchmarks.small_models.templates import (
     Schema,
     Template,
     cents,
-    drawn,
+    draw_values,
     json_content,
     list_of,
     one_of,
@@ -56,7 +56,7 @@ def lines(**draws: Drawn) -> Callable[[Draw], Found]:
     """Texts that have each field on a line of its own, by its name."""
 
     def write(draw: Draw) -> Found:
-        values = drawn(draws, draw)
+        values = draw_values(draws, draw)
         return "\n".join(f"{name.capitalize()}: {value}" for name, value in values.items()), values
 
     return write

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from benchmarks.small_models import extraction, functions, numbers, repairs, texts, tools
-from benchmarks.small_models.templates import MadeTask, Template, made_tasks
+from benchmarks.small_models.templates import MadeTask, Template, make_tasks
 
 TEMPLATES: tuple[Template, ...] = (
     *tools.TEMPLATES,
@@ -23,7 +23,7 @@ SEED = 1
 
 def all_tasks(seed: int = SEED) -> list[MadeTask]:
     """Every task, in the order of the templates."""
-    return list(made_tasks(TEMPLATES, seed))
+    return list(make_tasks(TEMPLATES, seed))
 
 
 def write_tasks(path: Path, seed: int = SEED, only: Collection[str] | None = None) -> int:

@@ -18,7 +18,7 @@ from benchmarks.small_models.templates import (
     Drawn,
     Template,
     chat,
-    drawn,
+    draw_values,
     object_schema,
     pick,
     some,
@@ -152,7 +152,7 @@ SUMS = (
 
 
 def _content(asked: Sum, draw: random.Random) -> Content:
-    values = drawn(asked.draws, draw)
+    values = draw_values(asked.draws, draw)
     answer = asked.answer(**values)
     worked = asked.level == HARD  # room to work it out helps the larger models most
     shown = '{"working": "3 * 4 = 12; 12 - 5 = 7", "answer": 7}' if worked else '{"answer": number}'

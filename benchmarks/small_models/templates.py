@@ -76,7 +76,7 @@ class MadeTask:
     wrong: Sequence[str]
 
 
-def made_tasks(templates: Sequence[Template], seed: int) -> Iterator[MadeTask]:
+def make_tasks(templates: Sequence[Template], seed: int) -> Iterator[MadeTask]:
     """The tasks of some templates.
 
     Raises:
@@ -85,7 +85,7 @@ def made_tasks(templates: Sequence[Template], seed: int) -> Iterator[MadeTask]:
     for template in templates:
         taken: set[str] = set()
         for number in range(1, template.draws + 1):
-            content = _drawn(template, seed, number, taken)
+            content = _draw_content(template, seed, number, taken)
             row = {
                 "id": f"{template.name}-{number}",
                 "workload": template.workload,
@@ -98,7 +98,7 @@ def made_tasks(templates: Sequence[Template], seed: int) -> Iterator[MadeTask]:
             yield MadeTask(row, template.level, content.reference, content.wrong)
 
 
-def _drawn(template: Template, seed: int, number: int, taken: set[str]) -> Content:
+def _draw_content(template: Template, seed: int, number: int, taken: set[str]) -> Content:
     for attempt in range(MOST_DRAWS):
         content = template.make(random.Random(f"{seed} {template.name} {number} {attempt}"))  # noqa: S311 - no secret
         text = json.dumps([content.messages, content.check])
@@ -164,7 +164,7 @@ def cents(low: int, high: int) -> Drawn:
     return lambda draw: draw.randint(low * 100, high * 100) / 100
 
 
-def drawn(draws: Mapping[str, Drawn], draw: random.Random) -> dict[str, Any]:
+def draw_values(draws: Mapping[str, Drawn], draw: random.Random) -> dict[str, Any]:
     """A value for each name, which texts of a template hold as ``{name}``."""
     return {name: each(draw) for name, each in draws.items()}
 

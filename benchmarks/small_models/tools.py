@@ -29,7 +29,7 @@ from benchmarks.small_models.templates import (
     another,
     cents,
     chat,
-    drawn,
+    draw_values,
     list_of,
     object_schema,
     one_of,
@@ -307,7 +307,7 @@ TOOLS = (
 
 
 def _content(tool: Tool, draw: random.Random) -> Content:
-    values = drawn(tool.draws, draw)
+    values = draw_values(tool.draws, draw)
     arguments = values if tool.mean is None else tool.mean(**values)
     beside = draw.sample([each for each in TOOLS if each is not tool], _BESIDE[tool.level])
     offered = draw.sample([tool, *beside], 1 + len(beside))

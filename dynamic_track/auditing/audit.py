@@ -19,7 +19,7 @@ from dynamic_track.running.run_dir import RunDirectory
 from twinbench.checks import CheckResult, Status
 from twinbench.display.frames import Tabular
 from twinbench.display.progress import Progress, no_progress
-from twinbench.display.wording import counted
+from twinbench.display.wording import format_count
 from twinbench.errors import ContentError, JournalError, UsageError
 from twinbench.storage.manifest_files import live_manifest
 from twinbench.storage.manifests import LiveManifest
@@ -206,11 +206,11 @@ class Audit(Tabular):
     @property
     def summary(self) -> str:
         """The audit in one line, for a person."""
-        over = f"{counted(len(CHECKS), 'check')} of {counted(self.unit_counts['trial'], 'trial')}"
-        over += f" with {counted(self.unit_counts['call'], 'call')}"
+        over = f"{format_count(len(CHECKS), 'check')} of {format_count(self.unit_counts['trial'], 'trial')}"
+        over += f" with {format_count(self.unit_counts['call'], 'call')}"
         if not self.findings:
             return f"nothing found: {over}"
-        return f"{counted(len(self.findings), 'finding')}: {over}"
+        return f"{format_count(len(self.findings), 'finding')}: {over}"
 
 
 def run_pool(run_dir: Path, named: str | None = None) -> LiveManifest:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dynamic_track.auditing.evidence import AuditedTrial, Evidence, Remark
 from dynamic_track.auditing.patches import PatchedFile, read_patched_files
 from dynamic_track.auditing.shell import SimpleCommand, parse_command
-from twinbench.display.wording import shortened
+from twinbench.display.wording import shorten
 
 _MAX_SHOWN_CHARACTERS = 100
 
@@ -297,4 +297,4 @@ def _file_name(path: str) -> str:
 
 def _short_repr(command: str) -> str:
     text = " ".join(command.split())
-    return shortened(text, _MAX_SHOWN_CHARACTERS)
+    return shorten(text, _MAX_SHOWN_CHARACTERS)

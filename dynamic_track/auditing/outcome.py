@@ -16,7 +16,7 @@ from twinbench.calls.completion import AssistantMessage, replace_surrogates
 from twinbench.calls.lines import CommandLine, DecisionLine, NumberedLine, Observation, Reserve, VerdictLine, payload
 from twinbench.calls.translation import to_conversation_message
 from twinbench.causes import Cause
-from twinbench.display.wording import shortened
+from twinbench.display.wording import shorten
 from twinbench.fingerprint import sha256_text
 from twinbench.reading.input_files import read_regular
 
@@ -402,4 +402,4 @@ def _to_decimal(value: Any) -> Decimal | None:
 
 def _short_repr(value: Any) -> str:
     text = json.dumps(value, default=str)
-    return shortened(text, 80)
+    return shorten(text, 80)

@@ -28,7 +28,7 @@ from twinbench.calls.lines import (
     TrialBegins,
     TrialLine,
 )
-from twinbench.display.wording import counted
+from twinbench.display.wording import format_count
 
 _CLOCK_SLACK_S = 1.0
 """The tolerance for a machine's clock that is set during a run; NTP changes it by less than this."""
@@ -278,7 +278,7 @@ def _check_executions(run: Evidence) -> Iterator[Remark]:
             if sitting.line.plan != run.plan.fingerprint_with(section.cases):
                 yield Remark(None, f"journal, line {sitting.number}: the execution began with another plan.json")
             if sitting.line.trials != trials:
-                what = f"{counted(sitting.line.trials, 'trial')} a case, plan.json has {trials}"
+                what = f"{format_count(sitting.line.trials, 'trial')} a case, plan.json has {trials}"
                 yield Remark(None, f"journal, line {sitting.number}: {what}")
 
 

@@ -21,11 +21,11 @@ from dynamic_track.auditing.evidence import AuditedCall, AuditedTrial, Evidence,
 from dynamic_track.auditing.trajectory import calls_with_conversation, read_trajectory
 from twinbench.calls.prompts import PromptCounter
 from twinbench.calls.translation import plain_message
-from twinbench.display.wording import counted
+from twinbench.display.wording import format_count
 from twinbench.routing.tiers import Tier
 from twinbench.storage.manifest_files import static_manifest
 from twinbench.text.messages import message_text
-from twinbench.text.tokens import TokenizerSet, tokenizer_set
+from twinbench.text.tokens import TokenizerSet, find_tokenizer_set
 
 _FILE = Path(__file__).parent / "token_ratios.toml"
 
@@ -116,7 +116,7 @@ class TokenRatio:
         return self.calls >= MIN_CALLS
 
     def __str__(self) -> str:
-        spread = f"{self.low:.2f} to {self.high:.2f} in {counted(self.calls, 'call')}"
+        spread = f"{self.low:.2f} to {self.high:.2f} in {format_count(self.calls, 'call')}"
         return f"{self.candidate}: prompts are billed {self.median:.2f} times our count by {self.tokenizer} ({spread})"
 
 
@@ -143,10 +143,10 @@ def _any_ratio(tokenizer: str) -> HonestRatio:
 
 def token_ratios(run: Evidence) -> list[TokenRatio]:
     """Return the ratio of billed to counted tokens of each candidate that answered with a usage."""
-    tokenizers = tokenizer_set(static_manifest())
+    tokenizers = find_tokenizer_set(static_manifest())
     found = []
     for candidate, calls in _by_candidate(run).items():
-        tokenizer = tokenizers.of_tier(Tier.from_label(run.candidates[candidate].tier))
+        tokenizer = tokenizers.tokenizer_name(Tier.from_label(run.candidates[candidate].tier))
         ratios = [billed / ours for _, _, billed, ours in calls]
         cuts = quantiles(ratios, n=20, method="inclusive") if len(ratios) > 1 else ratios
         found.append(
@@ -201,7 +201,7 @@ def other_ratios(run: Evidence, other: Evidence) -> Iterator[Remark]:
 
 
 def _check_counts(run: Evidence) -> Iterator[Remark]:
-    tokenizers = tokenizer_set(static_manifest())
+    tokenizers = find_tokenizer_set(static_manifest())
     for trial in run.each_trial():
         spoken = read_trajectory(trial)
         if spoken is None:

@@ -53,7 +53,7 @@ from twinbench.containers.engine import Engine
 from twinbench.errors import UsageError
 from twinbench.storage.manifest_files import static_manifest
 from twinbench.storage.store import Store
-from twinbench.text.tokens import tokenizer_set
+from twinbench.text.tokens import find_tokenizer_set
 
 
 def agent_executor(settings: Mapping[str, Any], context: ExecutorContext) -> AbstractContextManager[TaskExecutor]:
@@ -68,11 +68,11 @@ def agent_executor(settings: Mapping[str, Any], context: ExecutorContext) -> Abs
         ContentError: a file of tasks, of a pool or of skills is not valid.
         TwinbenchError: something that the live track needs is not installed, or the hub cannot be read.
     """
-    return _opened(prepare_work(read_settings(settings), context.progress), context)
+    return _open_executor(prepare_work(read_settings(settings), context.progress), context)
 
 
 @contextmanager
-def _opened(work: ExecutorInputs, context: ExecutorContext) -> Iterator[TaskExecutor]:
+def _open_executor(work: ExecutorInputs, context: ExecutorContext) -> Iterator[TaskExecutor]:
     with ExitStack() as stack:
         journal = stack.enter_context(Journal.open(context.directory / "journal", work.secrets))
         yield AgentExecutor(work, context, journal, stack)
@@ -318,7 +318,7 @@ class AgentExecutor:
         with self._lock:
             common = self._common.setdefault(name.group, _SharedState())
             if common.counter is None:
-                common.counter = PromptCounter(self._work.pool.candidates, tokenizer_set(static_manifest()))
+                common.counter = PromptCounter(self._work.pool.candidates, find_tokenizer_set(static_manifest()))
                 self._kept.fill(bench.session_header(name.task, 1), common.recorded)
                 if self._work.settings.reuse_observations:
                     common.beginning.add_recordings(common.recorded)

@@ -29,7 +29,7 @@ from twinbench.calls.attempts import RetryLimits
 from twinbench.calls.rate_limits import RateLimitedSource, parse_limits
 from twinbench.construction.execution import ConstructionTask
 from twinbench.display.progress import Progress, no_progress
-from twinbench.display.wording import counted
+from twinbench.display.wording import format_count
 from twinbench.errors import UsageError
 from twinbench.providers.gateway import Gateway
 from twinbench.routing.tiers import TIER_LABELS
@@ -147,7 +147,7 @@ def prepare_work(settings: AgentExecutorSettings, progress: Progress = no_progre
             tasks, all_of = choice.load(progress)
             task_set = all_of.fingerprint
     if silent := [task.id for task in tasks if not task.problem_statement.strip()]:
-        raise UsageError(f"{counted(len(silent), 'task')} without a problem statement: {', '.join(silent[:5])}")
+        raise UsageError(f"{format_count(len(silent), 'task')} without a problem statement: {', '.join(silent[:5])}")
     return ExecutorInputs(
         settings, tasks, task_set, pool, agent_settings(settings.action_format, pool.agent), rehearsal
     )

@@ -15,7 +15,7 @@ from dynamic_track.tasks.sources import REHEARSAL
 from twinbench.calls.attempts import RetryLimits
 from twinbench.containers.container import ContainerLimits
 from twinbench.errors import UsageError
-from twinbench.reading.validation import field_path, worded
+from twinbench.reading.validation import describe_validation_error, field_path
 from twinbench.storage.manifest_files import DEFAULT_LIVE
 
 TABLE = "[executor]"
@@ -129,7 +129,7 @@ def _problem_text(details: Any) -> str:
     # Of a key that takes several types there is a finding for each type, with the type's name in its place.
     location = [part for part in details["loc"] if part == details["loc"][0] or isinstance(part, int)]
     place = f"{TABLE} {field_path(location)}: " if location else f"{TABLE} "
-    return place + worded(details)
+    return place + describe_validation_error(details)
 
 
 @contextmanager

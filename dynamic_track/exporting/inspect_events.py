@@ -23,7 +23,7 @@ from dynamic_track.results.loading import LoadedRun
 from twinbench.calls.completion import replace_surrogates
 from twinbench.calls.lines import TrialLine
 from twinbench.calls.recording import RecordedAttempt, RecordedCommand, RecordedStep, Recording
-from twinbench.display.wording import without_folders
+from twinbench.display.wording import remove_folders
 from twinbench.routing.usage import Usage
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class EventBuilder:
             if step.decision is not None:
                 names = ("candidate", "score", "rationale", "latency_ms", "error", "router_error", "prompt_tokens")
                 told = {name: getattr(step.decision, name) for name in names}
-                told |= {name: told[name] and without_folders(told[name]) for name in ("error", "router_error")}
+                told |= {name: told[name] and remove_folders(told[name]) for name in ("error", "router_error")}
                 told["own_calls"] = [
                     _attempt(attempt) for call in step.router_calls.values() for attempt in call.attempts
                 ]

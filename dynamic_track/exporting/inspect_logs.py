@@ -21,7 +21,7 @@ from twinbench.calls.completion import replace_surrogates
 from twinbench.calls.recording import Recording
 from twinbench.causes import CAUSES, OutcomeClass
 from twinbench.display.progress import Progress, no_progress
-from twinbench.display.wording import shown_path
+from twinbench.display.wording import display_path
 from twinbench.errors import TwinbenchError
 from twinbench.routing.usage import Usage
 
@@ -80,7 +80,7 @@ def to_inspect_log(run: LoadedRun, progress: Progress = no_progress) -> EvalLog:
         samples.append(_sample(run, recording, trial))
         progress("exporting, trials", len(samples), len(run.trials))
     tags = ["twinbench", *([] if not run.simulated else ["rehearsal"] if run.plan.is_simulated else ["simulated"])]
-    tasks = shown_path(str(run.plan.sources["tasks"]))
+    tasks = display_path(str(run.plan.sources["tasks"]))
     packages = {"twinbench": version("twinbench")}
     if "version" in agent:
         packages[scaffold] = str(agent["version"])

@@ -23,7 +23,7 @@ from twinbench.calls.lines import TrialLine
 from twinbench.calls.recording import RecordedAttempt, RecordedCommand, RecordedStep, Recording
 from twinbench.calls.trial_log import IN_FLIGHT
 from twinbench.causes import CAUSES, OutcomeClass
-from twinbench.display.wording import without_folders
+from twinbench.display.wording import remove_folders
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.41.0"
 _SCOPE = "twinbench"
@@ -195,9 +195,9 @@ class _SpanBuilder:
                 "twinbench.rationale": decision.rationale,
                 "twinbench.router_error": None
                 if decision.router_error is None
-                else without_folders(decision.router_error),
+                else remove_folders(decision.router_error),
             },
-            error=None if decision.error is None else ("router", without_folders(decision.error)),
+            error=None if decision.error is None else ("router", remove_folders(decision.error)),
             children=own,
         )
 

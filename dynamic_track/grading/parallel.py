@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from twinbench.containers.engine import Engine
-from twinbench.executing.executor import results_in_order
+from twinbench.executing.executor import collect_results
 from twinbench.executing.threads import Threads
 
 Item = TypeVar("Item")
@@ -48,4 +48,4 @@ def process_in_parallel(
         checkpoint()
         return work(item, engine, checkpoint)
 
-    return results_in_order(Threads({engine: workers}), items, begin, stop=interrupted.set, done=done)
+    return collect_results(Threads({engine: workers}), items, begin, stop=interrupted.set, on_progress=done)

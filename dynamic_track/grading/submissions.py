@@ -8,21 +8,21 @@ from typing import Any
 
 from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.reading.input_files import (
-    MOST_LINE_BYTES,
+    MAX_ROW_BYTES,
     InputError,
     open_input,
-    read_at_most,
     read_document,
+    read_up_to,
     standard_input,
 )
 from twinbench.reading.numbered import NumberedRow
-from twinbench.reading.rows import MOST_PROBLEMS, STDIN, file_rows, open_source, require_file
+from twinbench.reading.rows import MAX_PROBLEMS, STDIN, file_rows, open_source, require_file
 from twinbench.reading.strict_json import parse_document
 
 SUFFIXES = (".jsonl", ".json")
 
 _ENTRY = "entry"
-_MOST_PATCH_BYTES = MOST_LINE_BYTES
+_MOST_PATCH_BYTES = MAX_ROW_BYTES
 
 
 def read_patch(path: Path) -> str:
@@ -45,10 +45,10 @@ def read_patch(path: Path) -> str:
 
 def _patch_bytes(path: Path) -> bytes:
     if str(path) == STDIN:
-        return read_at_most(standard_input(), _MOST_PATCH_BYTES)
+        return read_up_to(standard_input(), _MOST_PATCH_BYTES)
     try:
         with path.open("rb") as file:  # may be a pipe, as in <(command)
-            return read_at_most(file, _MOST_PATCH_BYTES)
+            return read_up_to(file, _MOST_PATCH_BYTES)
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(f"file {path} does not exist") from None
     except IsADirectoryError:
@@ -72,7 +72,7 @@ def read_predictions(path: Path) -> dict[str, str]:
     if str(path) == STDIN:
         with open_source(STDIN) as source:
             return _patches(source.rows, source.name, source.unit)
-    require_file(path, SUFFIXES, also="and - for standard input")
+    require_file(path, SUFFIXES, also="or be - for standard input")
     if path.suffix == ".jsonl":
         return _patches(file_rows(path), str(path), "line")
     return _patches(_entries(path), str(path), _ENTRY)
@@ -82,7 +82,7 @@ def _patches(rows: Iterator[NumberedRow | Problem], name: str, unit: str) -> dic
     patches: dict[str, str] = {}
     problems: list[Problem] = []
     for found in rows:
-        if len(problems) > MOST_PROBLEMS:
+        if len(problems) > MAX_PROBLEMS:
             break
         if isinstance(found, Problem):
             problems.append(found)

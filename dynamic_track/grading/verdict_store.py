@@ -69,7 +69,7 @@ class VerdictStore:
         folder = self._folder(fingerprint)
         if folder.is_dir():  # graded again
             self._store.discard(folder)
-        with self._store.aside(folder) as aside:
+        with self._store.replacing(folder) as aside:
             aside.mkdir()
             (aside / _VERDICT).write_text(json.dumps(content, indent=1) + "\n", "utf-8")
             (aside / _LOG).write_bytes(gzip.compress(log.encode(), mtime=0))

@@ -11,7 +11,7 @@ from typing import Any
 
 from twinbench.calls.billing import BillError, read_usage, reported_cost_usd, served_by, served_model
 from twinbench.calls.mini_swe_agent import ModelCall, Trajectory
-from twinbench.display.wording import counted
+from twinbench.display.wording import format_count
 from twinbench.routing.usage import Usage
 from twinbench.storage.manifests import LiveCandidate, LiveManifest
 
@@ -110,7 +110,10 @@ def _candidate(pool: LiveManifest, model: str | None) -> tuple[LiveCandidate | N
     if not found:
         return None, f"no candidate of the pool {pool.name} is served as {model[:80]!r}: no locked price (--pool FILE)"
     ids = ", ".join(candidate.id for candidate in found)
-    return None, f"{counted(len(found), 'candidate')} of the pool {pool.name} have the model name {model[:80]!r}: {ids}"
+    return (
+        None,
+        f"{format_count(len(found), 'candidate')} of the pool {pool.name} have the model name {model[:80]!r}: {ids}",
+    )
 
 
 def _sum(values: Sequence[Decimal | None]) -> Decimal | None:

@@ -52,7 +52,7 @@ from twinbench.routing.router import Call, Limits
 from twinbench.routing.session import Session, session_key
 from twinbench.storage.manifest_files import static_manifest
 from twinbench.storage.manifests import LiveManifest
-from twinbench.text.tokens import tokenizer_set
+from twinbench.text.tokens import find_tokenizer_set
 
 _TRIAL = 1
 _SALT = "imported"
@@ -295,7 +295,7 @@ def routed_call(
         budget=Budget(None),
         clock=trial_clock,
         pool={candidate.id: candidate for candidate in pool.candidates},
-        counter=PromptCounter(pool.candidates, tokenizer_set(static_manifest())),
+        counter=PromptCounter(pool.candidates, find_tokenizer_set(static_manifest())),
         limits=RetryLimits(attempts=1),
     )
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from dynamic_track.tasks.task import EDITS_FILE, Task
 from twinbench.errors import ContentError, Problem
 from twinbench.fingerprint import fingerprint
-from twinbench.reading.validation import field_path, worded
+from twinbench.reading.validation import describe_validation_error, field_path
 
 
 class EditKind(StrEnum):
@@ -118,7 +118,10 @@ def read_edits(folder: Path) -> TaskEdits:
         raise ContentError([Problem(str(path), None, None, str(error))]) from None
     except ValidationError as error:
         found_wrong = error.errors(include_url=False)
-        problems = [Problem(str(path), None, field_path(each["loc"]) or None, worded(each)) for each in found_wrong]
+        problems = [
+            Problem(str(path), None, field_path(each["loc"]) or None, describe_validation_error(each))
+            for each in found_wrong
+        ]
         raise ContentError(problems) from None
     if problems := list(_find_misplaced_changes(path, found)):
         raise ContentError(problems)

@@ -180,7 +180,7 @@ def rehearse_routers(
         notify=notify,
     ) as places:
         where = new_rehearsal_folder() if folder is None else folder
-        at_once = min(runs, places.room)
+        at_once = min(runs, places.capacity)
         done = execute(places, folder=where, runs_at_once=at_once, cases_at_once=None, notify=notify)
     return RehearsalResult(rehearsal, done, where, resampling)
 

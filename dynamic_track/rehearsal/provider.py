@@ -44,7 +44,7 @@ from twinbench.fingerprint import fingerprint
 from twinbench.routing.tiers import Tier
 from twinbench.storage.manifest_files import static_manifest
 from twinbench.storage.manifests import LiveManifest
-from twinbench.text.tokens import TokenizerSet, tokenizer_set
+from twinbench.text.tokens import TokenizerSet, find_tokenizer_set
 
 _FIRST_TOKEN_S = 1.0
 _PROMPT_TOKENS_PER_S = 4000.0
@@ -209,7 +209,7 @@ class SimulatedModels:
         self.cache.remember(served.session, served.model, served.prefix, served.at)
 
     def _tokens(self, model: str, text: str) -> int:
-        return _count(self._tokenizers.of_tier(self._tiers[model]), text)
+        return _count(self._tokenizers.tokenizer_name(self._tiers[model]), text)
 
 
 def simulated_provider(
@@ -244,7 +244,7 @@ def simulated_provider(
 
 @cache
 def _tokenizers() -> TokenizerSet:
-    return tokenizer_set(static_manifest())
+    return find_tokenizer_set(static_manifest())
 
 
 @lru_cache(maxsize=32768)

@@ -26,7 +26,7 @@ from dynamic_track.running.score import score_trials
 from dynamic_track.running.stopping import Stop
 from dynamic_track.tasks.task import Task
 from twinbench.display.progress import Progress, no_progress
-from twinbench.executing.executor import results_in_order
+from twinbench.executing.executor import collect_results
 from twinbench.executing.places import Places
 from twinbench.executing.threads import Threads
 from twinbench.fingerprint import fingerprint
@@ -180,7 +180,7 @@ def rehearse(
             progress(f"loading {router.name}", 0, None)
             try:
                 summary = _execute_run(
-                    node_executor(places, at_once=cases_at_once, notify=notify),
+                    node_executor(places, max_jobs=cases_at_once, notify=notify),
                     rehearsal,
                     router,
                     seed,
@@ -196,7 +196,7 @@ def rehearse(
         summary = _summarise_without_running(rehearsal, router, seed, run_dir, not_loaded.get(number))
         return RehearsalRun(router.name, seed, summary)
 
-    rehearsed = results_in_order(Threads({None: runs_at_once}), runs, run, stop=all_stop.request)
+    rehearsed = collect_results(Threads({None: runs_at_once}), runs, run, stop=all_stop.request)
     if len(not_loaded) == len(routers):
         raise not_loaded[0]
     done = dict(zip(runs, rehearsed, strict=True))

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from dynamic_track.rehearsal.edits import EditKind, Subject
 from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.fingerprint import fingerprint
-from twinbench.reading.validation import field_path, worded
+from twinbench.reading.validation import describe_validation_error, field_path
 from twinbench.routing.tiers import Tier
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -124,5 +124,8 @@ def read_skill_table(name: str = DEFAULT_SKILLS) -> SkillTable:
     except ValidationError as error:
         wrong = error.errors(include_url=False)
         raise ContentError(
-            [Problem(str(path), None, field_path(each["loc"]) or None, worded(each)) for each in wrong]
+            [
+                Problem(str(path), None, field_path(each["loc"]) or None, describe_validation_error(each))
+                for each in wrong
+            ]
         ) from None

@@ -11,7 +11,7 @@ from typing import Any
 
 from dynamic_track.results.loading import LoadedRun
 from dynamic_track.running.run_dir import run_names
-from twinbench.display.wording import counted
+from twinbench.display.wording import format_count
 
 _SHOWN = 5
 
@@ -53,7 +53,7 @@ class CommonCases:
                 reasons = Counter(f"{each.what} in {self.names[each.run]}" for each in cases)
                 why = "; ".join(f"{number} {reason}" for reason, number in reasons.items())
                 names = ", ".join(each.case for each in cases[:_SHOWN]) + (", …" if len(cases) > _SHOWN else "")
-                found.append(f"left out of {self.names[path]}: {counted(len(cases), 'case')} ({why}): {names}")
+                found.append(f"left out of {self.names[path]}: {format_count(len(cases), 'case')} ({why}): {names}")
         return found
 
     def to_json(self) -> dict[str, Any]:

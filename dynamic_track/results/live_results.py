@@ -37,7 +37,7 @@ def save_score(store: Store, score: LiveScore) -> str:
     plain = {
         name: value if not isinstance(value, dict | list) else json.dumps(value) for name, value in content.items()
     }
-    with store.aside(folder) as temporary:
+    with store.replacing(folder) as temporary:
         temporary.mkdir()
         write_rows(temporary / "run.parquet", [{**common, **plain}])
         write_rows(temporary / "trials.parquet", [{**common, **row} for row in case_rows(score.run)])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from dynamic_track.results.loading import LoadedRun, call_rows, case_rows
 from dynamic_track.running.score import RunScore, give_up_usd
 from dynamic_track.running.trial import TrialOutcome
-from twinbench.display.frames import Tabular, frame
+from twinbench.display.frames import Tabular, make_data_frame
 from twinbench.errors import UsageError
 from twinbench.routing.tiers import Tier
 from twinbench.routing.usage import Usage
@@ -50,7 +50,7 @@ class LiveScore(Tabular):
 
     def calls(self, kind: str | None = None) -> Any:
         """Return the answered calls as a data frame; argument as for ``df``."""
-        return frame(call_rows(self.run), kind, ("reported_cost_usd", "latency_s", "decision_ms", "score"))
+        return make_data_frame(call_rows(self.run), kind, ("reported_cost_usd", "latency_s", "decision_ms", "score"))
 
     @property
     def latency_ms(self) -> dict[str, float | None]:
@@ -227,7 +227,9 @@ class ContestedCase:
     """By how much the first run's mean bill per trial is higher."""
 
 
-def compared(first: LoadedRun, second: LoadedRun, resampling: Resampling = _DEFAULT_RESAMPLING) -> RunComparison:
+def compare_two_runs(
+    first: LoadedRun, second: LoadedRun, resampling: Resampling = _DEFAULT_RESAMPLING
+) -> RunComparison:
     """Compare two runs case by case.
 
     Raises:
@@ -246,7 +248,7 @@ def compared(first: LoadedRun, second: LoadedRun, resampling: Resampling = _DEFA
     if not cases:
         raise UsageError(f"{first.path} and {second.path} share no case with a verdict")
     won = [[_majority(side[case]) for case in cases] for side in (one, other)]
-    contested = [_contested(case, one[case], other[case]) for case in cases]
+    contested = [_make_contested_case(case, one[case], other[case]) for case in cases]
     penalty_usd = float(first.pool.unresolved_penalty_usd)
     bills = compare_bills(cases, case_means(one, cases), case_means(other, cases), penalty_usd, resampling)
     return RunComparison(
@@ -412,7 +414,7 @@ def _mean_bill(trials: Sequence[TrialOutcome]) -> float:
     return float(sum((trial.bill_usd or Decimal(0) for trial in trials), Decimal(0))) / len(trials)
 
 
-def _contested(case: str, one: Sequence[TrialOutcome], other: Sequence[TrialOutcome]) -> ContestedCase | None:
+def _make_contested_case(case: str, one: Sequence[TrialOutcome], other: Sequence[TrialOutcome]) -> ContestedCase | None:
     if len({bool(trial.resolved) for trial in (*one, *other)}) == 1:
         return None
     won = [sum(bool(trial.resolved) for trial in side) for side in (one, other)]

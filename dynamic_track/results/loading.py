@@ -19,7 +19,7 @@ from twinbench.calls.billing import bill_usd
 from twinbench.calls.lines import DecisionLine
 from twinbench.calls.recording import RecordedAttempt, Recording
 from twinbench.causes import Cause
-from twinbench.display.wording import shown_spec, without_folders
+from twinbench.display.wording import display_spec, remove_folders
 from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.fingerprint import fingerprint
 from twinbench.routing.usage import UnpricedTokensError, Usage
@@ -60,7 +60,7 @@ class LoadedRun:
     @property
     def display_router(self) -> str:
         """The router's spec without folders of the machine that it ran on."""
-        return shown_spec(self.router)
+        return display_spec(self.router)
 
     @property
     def name(self) -> str:
@@ -203,14 +203,14 @@ def _reprice(recording: Recording, trial: TrialOutcome, prices: LiveManifest) ->
 def portable_detail(trial: TrialOutcome) -> str | None:
     """Return a trial's detail without folders of the machine that it ran on; folders within containers stay."""
     on_this_side = trial.cause in (Cause.router, Cause.internal)
-    return without_folders(trial.detail) if trial.detail is not None and on_this_side else trial.detail
+    return remove_folders(trial.detail) if trial.detail is not None and on_this_side else trial.detail
 
 
 def shown_content(outcome: TrialOutcome | RunScore) -> dict[str, Any]:
     """A trial or a score as JSON, what a router said in it without folders of the machine that it ran on."""
     content = outcome.to_json()
     if content["first_router_error"] is not None:
-        content["first_router_error"] = without_folders(content["first_router_error"])
+        content["first_router_error"] = remove_folders(content["first_router_error"])
     if isinstance(outcome, TrialOutcome):
         content["detail"] = portable_detail(outcome)
     return content

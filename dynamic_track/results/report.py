@@ -16,9 +16,9 @@ from dynamic_track.running.run_dir import common_folder, run_names
 from dynamic_track.running.saved_run import read_run
 from dynamic_track.running.score import give_up_usd
 from twinbench.causes import CAUSES, Cause
-from twinbench.display.html.page import number, rendered
-from twinbench.display.html.plots import Mark, Plot, colour_of, drawn
-from twinbench.display.wording import counted, without_folders
+from twinbench.display.html.page import format_number, render_page
+from twinbench.display.html.plots import Mark, Plot, colour_of, draw_plot
+from twinbench.display.wording import format_count, remove_folders
 from twinbench.errors import UsageError
 from twinbench.statistics import Resampling
 from twinbench.statistics.comparing import rank_text
@@ -61,7 +61,7 @@ class Report:
         Raises:
             PlotsMissingError: the plotting library is not installed.
         """
-        return rendered(_TEMPLATE, _content(self) | {"command": command})
+        return render_page(_TEMPLATE, _content(self) | {"command": command})
 
 
 def make_report(run_dirs: Sequence[Path], *, cut: int | None = 2000, pool: str | None = None) -> Report:
@@ -99,7 +99,7 @@ def _content(report: Report) -> dict[str, Any]:
     runs, pool = report.runs, report.pool
     tiers = pool.tiers
     routers = ", ".join(dict.fromkeys(run.router for run in runs))
-    what = runs[0].router if len(runs) == 1 else counted(len(dict.fromkeys(run.router for run in runs)), "router")
+    what = runs[0].router if len(runs) == 1 else format_count(len(dict.fromkeys(run.router for run in runs)), "router")
     if report.is_imported:
         title = "Imported run" if len(runs) == 1 else f"{len(runs)} imported runs"
     else:
@@ -183,7 +183,7 @@ def _table_rows(runs: Sequence[RunView], pool: LiveManifest, tiers: Sequence[str
                 "avg_steps": score.avg_steps,
                 "intervals": intervals,
                 "no_interval": no_interval,
-                "calls": " / ".join(number(100 * shares.get(tier, 0.0)) for tier in tiers) if shares else "–",
+                "calls": " / ".join(format_number(100 * shares.get(tier, 0.0)) for tier in tiers) if shares else "–",
             }
         )
     return lines
@@ -227,7 +227,7 @@ def _notes(runs: Sequence[RunView], pool: LiveManifest) -> list[str]:
 def _failures(run: RunView) -> list[str]:
     """Return notes on the router's failures, and on agents that did not submit."""
     score = run.state.score
-    return [f"{without_folders(each)}." for each in score.failure_notes(run.router, bill_usd=float(score.bill_usd))]
+    return [f"{remove_folders(each)}." for each in score.failure_notes(run.router, bill_usd=float(score.bill_usd))]
 
 
 def _on_common_cases(runs: Mapping[int, RunView]) -> str:
@@ -241,9 +241,9 @@ def _on_common_cases(runs: Mapping[int, RunView]) -> str:
     for place, run in runs.items():
         trials = tuple(trial for trial in run.state.score.trials if trial.id in common)
         score = replace(run.state.score, trials=trials, begun_usd=Decimal(0))
-        resolved = f"{score.count('resolved')} of {counted(len(trials), 'trial')} resolved"
-        told.append(f"{place} {run.router}: {resolved}, bill {number(float(score.bill_usd), 4)} USD")
-    return f"{differ} On their {counted(len(common), 'common case')}: {'; '.join(told)}."
+        resolved = f"{score.count('resolved')} of {format_count(len(trials), 'trial')} resolved"
+        told.append(f"{place} {run.router}: {resolved}, bill {format_number(float(score.bill_usd), 4)} USD")
+    return f"{differ} On their {format_count(len(common), 'common case')}: {'; '.join(told)}."
 
 
 def _bill_plot(runs: Sequence[RunView], pool: LiveManifest) -> dict[str, Any]:
@@ -256,10 +256,10 @@ def _bill_plot(runs: Sequence[RunView], pool: LiveManifest) -> dict[str, Any]:
         marks.append(Mark(run.router, str(place + 1), [(bill, resolved)], series=place))
         legend.append((str(place + 1), f"{run.router} ({run.name})", colour_of(place)))
     bills = dict.fromkeys(float(give_up_usd(sum(run.count(what) for what in _VERDICTS), pool)) for run in runs)
-    marks += [Mark("give up", "g", [(bill, 0)], hollow=True) for bill in bills if bill]
+    marks += [Mark("give up", "g", [(bill, 0)], is_hollow=True) for bill in bills if bill]
     if any(bills):
         legend.append(("g", "give up: the bill of submitting nothing, computed", None))
-    said = "; ".join(f"{mark.label}: {mark.at[0][0]:.4f} USD, {mark.at[0][1]:.0f} resolved" for mark in marks)
+    said = "; ".join(f"{mark.label}: {mark.points[0][0]:.4f} USD, {mark.points[0][1]:.0f} resolved" for mark in marks)
     plot = Plot(
         "bill",
         "Bill against resolved cases",
@@ -267,13 +267,13 @@ def _bill_plot(runs: Sequence[RunView], pool: LiveManifest) -> dict[str, Any]:
         "Bill, USD",
         "Resolved",
         marks,
-        whole=True,
+        is_count=True,
     )
     caption = (
         f"Up and to the left is better. The bill is the cost of the answers plus {pool.unresolved_penalty_usd:.2f} USD "
         "for each unresolved case; cases that infrastructure or the cap ended are in neither."
     )
-    return {"svg": drawn(plot), "caption": caption, "legend": legend}
+    return {"svg": draw_plot(plot), "caption": caption, "legend": legend}
 
 
 def _causes(runs: Sequence[RunView]) -> list[tuple[str, str, str, list[int]]]:

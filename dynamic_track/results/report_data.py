@@ -12,8 +12,8 @@ from dynamic_track.running.saved_run import SavedRun
 from dynamic_track.running.trial import TrialOutcome, summarise_trial
 from twinbench.calls.lines import payload
 from twinbench.calls.recording import RecordedAttempt, RecordedCommand, RecordedStep, Recording
-from twinbench.display.html.page import cut, number
-from twinbench.display.wording import shown_spec, without_folders
+from twinbench.display.html.page import format_number, shorten_middle
+from twinbench.display.wording import display_spec, remove_folders
 from twinbench.errors import JournalError
 from twinbench.routing.usage import Usage
 from twinbench.storage.manifests import LiveManifest
@@ -116,7 +116,7 @@ class RunView:
     @property
     def router(self) -> str:
         """The router's spec, without folders of the machine that it ran on."""
-        return shown_spec(self.state.router)
+        return display_spec(self.state.router)
 
     @property
     def repeated(self) -> bool:
@@ -179,7 +179,7 @@ def _steps(recording: Recording, pool: LiveManifest, most: int | None) -> list[S
                 score=None if decision is None or isinstance(decision.score, str) else decision.score,
                 rationale=None if decision is None else decision.rationale,
                 decision_ms=None if decision is None else decision.latency_ms,
-                error=error and without_folders(error),
+                error=error and remove_folders(error),
                 usage=None if settle is None else settle.usage,
                 cost_usd=None if settle is None else float(settle.cost_usd),
                 latency_s=None if settle is None else settle.latency_s,
@@ -213,7 +213,7 @@ def _failure(attempt: RecordedAttempt) -> str:
         return "no response yet"
     settle = attempt.settle
     status = "" if settle.status is None else f" ({settle.status})"
-    return f"{settle.cause}{status}: {settle.detail or ''}; {number(float(settle.cost_usd), 4)} USD"
+    return f"{settle.cause}{status}: {settle.detail or ''}; {format_number(float(settle.cost_usd), 4)} USD"
 
 
 def _command(command: RecordedCommand, most: int | None) -> CommandView:
@@ -236,5 +236,5 @@ def _text(packed: str | bytes) -> str:
 
 
 def _shorten(text: str, most: int | None) -> ShortenedText:
-    shown, left_out = (text, 0) if most is None else cut(text, most)
+    shown, left_out = (text, 0) if most is None else shorten_middle(text, most)
     return ShortenedText(shown, left_out, len(text))

@@ -108,7 +108,7 @@ def cluster_places(
         def explain() -> str:
             return "; ".join([*left_out, describe_resources(ray, workers)])
 
-        places: Places[Node] = Places(wait_s=request.wait_s, expected=wanted * workers, explain=explain)
+        places: Places[Node] = Places(wait_s=request.wait_s, expected_capacity=wanted * workers, explain=explain)
         joined: dict[ClusterNode, tuple[Node, Tunnels]] = {}
 
         def leave_out(why: str) -> None:
@@ -130,14 +130,14 @@ def cluster_places(
                 node.images.note_present()
             joined[found] = node, tunnels
             notify(f"node {found.name} joined: {workers} at once")
-            places.join(node, workers)
+            places.add(node, workers)
 
         def lose(found: ClusterNode, why: str) -> None:
             if (known := joined.pop(found, None)) is None:
                 return
             node, tunnels = known
             notify(f"node {found.name} is lost: {why}; its cases go on elsewhere")
-            places.leave(node)
+            places.remove(node)
             tunnels.give_up(f"node {found.name} is lost: {why}")
 
         nodes = ClusterNodes(ray, wanted=wanted, cases=workers, joined=join, lost=lose, left_out=leave_out)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dynamic_track.running.plan import RunPlan
 from dynamic_track.running.run_dir import RunDirectory
-from twinbench.display.wording import shown_spec
+from twinbench.display.wording import display_spec
 from twinbench.errors import ContentError
 from twinbench.fingerprint import fingerprint
 from twinbench.reading.input_files import InputError, read_regular
@@ -63,7 +63,7 @@ def _make(plan: RunPlan, cases: Sequence[str]) -> Commitment:
     content = {
         "format": _FORMAT,
         "plan": plan.fingerprint_with(cases),
-        "router": printable_line(shown_spec(plan.router)),
+        "router": printable_line(display_spec(plan.router)),
         "router_fingerprint": plan.router_fingerprint,
         "pool": plan.pool_name,
         "pool_fingerprint": plan.pool_fingerprint,

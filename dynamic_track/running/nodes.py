@@ -56,7 +56,7 @@ def node_places(nodes: Sequence[Node]) -> Places[Node]:
 
 
 def node_executor(
-    places: Places[Node], *, at_once: int | None = None, notify: Callable[[str], None] = lambda _: None
+    places: Places[Node], *, max_jobs: int | None = None, notify: Callable[[str], None] = lambda _: None
 ) -> CaseExecutor:
     """Make an executor over nodes, each of which runs several trials in parallel.
 
@@ -66,14 +66,14 @@ def node_executor(
 
     Args:
         places: the nodes, which several executors may share.
-        at_once: how many trials of this executor run in parallel at most; None: as many as the nodes take.
+        max_jobs: how many trials of this executor run in parallel at most; None: as many as the nodes take.
         notify: told of nodes that are dropped.
     """
 
     def is_lost(node: Node, trial: TrialOutcome | None) -> bool:
         if trial is None or trial.cause is None or CAUSES[trial.cause].outcome_class is not OutcomeClass.infra:
             return False
-        if not places.has(node):
+        if node not in places:
             return True
         lost = trial.cause is Cause.disk or not node.engine.answers()
         if lost and node.name is not None:
@@ -82,15 +82,15 @@ def node_executor(
 
     def clear_up(job: Job, trial: TrialOutcome | None) -> None:
         if trial is not None:
-            for node in places.all():
+            for node in places.current():
                 node.images.release(job.task)
 
     return Threads(
         places,
-        at_once=at_once,
+        max_jobs=max_jobs,
         is_lost=is_lost,
         prefers=lambda job, node: node.images.has(job.task),
-        foresee=lambda job, node: node.images.fetch_ahead(job.task),
+        prepare=lambda job, node: node.images.fetch_ahead(job.task),
         clear_up=clear_up,
     )
 

@@ -18,7 +18,7 @@ from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.fingerprint import fingerprint
 from twinbench.reading.input_files import read_regular
 from twinbench.reading.strict_json import parse_json
-from twinbench.reading.validation import find_unkeepable
+from twinbench.reading.validation import find_unstorable
 from twinbench.storage.files import atomic_write, make_folder
 
 MOST_TRIALS = 1000
@@ -170,7 +170,7 @@ def _problem(content: Any) -> tuple[str, str] | None:
     """Return the first invalid field and what is wrong with it; None if there is none."""
     if not isinstance(content, dict) or not isinstance(content.get("identity"), dict):
         return "identity", "is missing"
-    if (found := find_unkeepable(content)) is not None:
+    if (found := find_unstorable(content)) is not None:
         return found
     for part, names in _WANTED.items():
         there = content.get(part)

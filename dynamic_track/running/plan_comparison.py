@@ -14,7 +14,7 @@ from dynamic_track.running.run_dir import RunDirectory
 from twinbench.calls.journal import Entry, Journal
 from twinbench.calls.lines import CasesAdded, RunExecution
 from twinbench.calls.recording import lines_of_kinds
-from twinbench.display.wording import counted
+from twinbench.display.wording import format_count
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def find_unplanned(
             yield UnplannedItem(case, f"trial {number} is in the journal, but the case is not in the run's plan")
         elif number > most:
             yield UnplannedItem(
-                case, f"trial {number} is in the journal; the plan has {counted(most, 'trial')} per case"
+                case, f"trial {number} is in the journal; the plan has {format_count(most, 'trial')} per case"
             )
     known = {(case, str(number)) for case, number in begun}
     for folder in sorted((run.path / "cases").glob("*/*")):

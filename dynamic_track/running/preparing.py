@@ -35,7 +35,7 @@ from twinbench.calls.trial_log import Listener
 from twinbench.containers.container import ContainerLimits
 from twinbench.containers.engine import Engine, connected_engines
 from twinbench.display.progress import Progress, no_progress
-from twinbench.display.wording import counted
+from twinbench.display.wording import format_count
 from twinbench.errors import UsageError
 from twinbench.plugins.limits import PluginLimits
 from twinbench.plugins.loading import load_router
@@ -297,7 +297,7 @@ def prepare_run(request: RunRequest, progress: Progress = no_progress) -> Prepar
     cap = spending_cap(request.run_usd, pool, "--run-usd", "the run")
     cases, all_of = request.choice.load(progress)
     if silent := [task.id for task in cases if not task.problem_statement.strip()]:
-        raise UsageError(f"{counted(len(silent), 'task')} without a problem statement: {', '.join(silent[:5])}")
+        raise UsageError(f"{format_count(len(silent), 'task')} without a problem statement: {', '.join(silent[:5])}")
     setup = RunSetup(
         admit_router(load_router(request.router, request.plugins), cases, in_sample=request.in_sample),
         all_of.fingerprint,

@@ -19,7 +19,7 @@ from typing import Any
 
 from dynamic_track.running.plan import RunPlan, read_plan
 from twinbench.calls.journal import JOURNAL_FILE
-from twinbench.display.wording import shortened
+from twinbench.display.wording import shorten
 from twinbench.errors import JournalError, UsageError
 from twinbench.storage.files import atomic_write, make_folder
 
@@ -214,4 +214,4 @@ def _describe_difference(name: str, was: Any, now: Any) -> str:
 
 def _short_json(value: Any) -> str:
     text = json.dumps(value)
-    return shortened(text, 120)
+    return shorten(text, 120)

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from dynamic_track.running.trial import TrialOutcome
-from twinbench.display.wording import counted, shortened
+from twinbench.display.wording import format_count, shorten
 from twinbench.storage.manifests import LiveManifest
 
 _SHOWN_CHARACTERS = 300
@@ -154,8 +154,8 @@ class RunScore:
         of = f"{router}: "
         notes = []
         if self.first_router_error is not None:
-            first = shortened(" ".join(self.first_router_error.split()), _SHOWN_CHARACTERS)
-            number = counted(self.router_errors, "router failure")
+            first = shorten(" ".join(self.first_router_error.split()), _SHOWN_CHARACTERS)
+            number = format_count(self.router_errors, "router failure")
             told = f"{number}, the first: {first}" if self.router_errors > 1 else f"{number}: {first}"
             whole = ""
             if self.router_failure is not None:
@@ -167,7 +167,7 @@ class RunScore:
                 f"{number:,} by {name}" + (f" ({_MEANINGS[name]})" if name in _MEANINGS else "")
                 for name, number in self.agent_ends.items()
             )
-            cases = counted(sum(self.agent_ends.values()), "case")
+            cases = format_count(sum(self.agent_ends.values()), "case")
             notes.append(f"{of}the agent ended without submitting in {cases}: {ends}")
         return notes
 

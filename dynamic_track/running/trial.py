@@ -37,7 +37,7 @@ from twinbench.routing.router_llm import RouterLlm
 from twinbench.routing.session import Session, session_key
 from twinbench.storage.manifest_files import static_manifest
 from twinbench.storage.manifests import LiveManifest
-from twinbench.text.tokens import tokenizer_set
+from twinbench.text.tokens import find_tokenizer_set
 
 
 class CommandsFactory(Protocol):
@@ -230,7 +230,7 @@ def run_trial_agent(bench: TrialContext, engine: Engine, task: Task, log: TrialL
         DivergedError: the trial differs from its recording.
     """
     _check_identity(bench, engine, task, log)
-    counter = bench.counter or PromptCounter(bench.pool.candidates, tokenizer_set(static_manifest()))
+    counter = bench.counter or PromptCounter(bench.pool.candidates, find_tokenizer_set(static_manifest()))
     routed = make_routed_call(bench, task, log, counter)
     with bench.open_commands(bench, engine, task, log) as commands:
         routed.start()

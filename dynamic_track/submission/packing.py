@@ -14,7 +14,7 @@ from dynamic_track.running.plan import RunPlan
 from dynamic_track.running.saved_run import read_run
 from dynamic_track.tasks.sources import ids_of_named_set
 from twinbench.calls.journal import JOURNAL_FILE
-from twinbench.display.wording import counted
+from twinbench.display.wording import format_count
 from twinbench.errors import UsageError
 from twinbench.storage.manifest_files import load_manifest, manifest_names
 from twinbench.storage.manifests import LiveManifest
@@ -123,12 +123,12 @@ def _file_name(text: str) -> str:
 
 def _notes(path: Path, run: LoadedRun, part: LivePart) -> Iterator[str]:
     if run.unended or run.missing:
-        number = counted(run.unended + len(run.missing), "trial")
+        number = format_count(run.unended + len(run.missing), "trial")
         yield f"{path}: {number} not over: a run that is not complete is not accepted"
     if part.infra:
-        yield f"{path}: {counted(part.infra, 'trial')} ended by infrastructure or the cap, without a verdict"
+        yield f"{path}: {format_count(part.infra, 'trial')} ended by infrastructure or the cap, without a verdict"
     if ungraded := run.score.count("ungraded"):
-        yield f"{path}: {counted(ungraded, 'trial')} not graded: twinbench dynamic grade {path}"
+        yield f"{path}: {format_count(ungraded, 'trial')} not graded: twinbench dynamic grade {path}"
     if run.score.router_failure is not None:
         yield f"{path}: the router {run.score.router_failure}: it gets no rank"
     if part.division is not Division.rehearsal and not part.commitments:

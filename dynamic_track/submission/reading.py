@@ -15,7 +15,7 @@ from dynamic_track.running.plan import RunPlan, read_plan
 from dynamic_track.tasks.sources import ids_of_named_set
 from twinbench.calls.journal import JOURNAL_FILE
 from twinbench.calls.packing import PACKED_PREFIX
-from twinbench.reading.input_files import in_mib
+from twinbench.reading.input_files import format_mib
 
 MOST_JOURNAL_BYTES = 256 * 2**20
 MOST_FILE_BYTES = 64 * 2**20
@@ -43,7 +43,7 @@ def find_excess(folder: Path) -> Iterator[str]:
         is_journal = path.name == JOURNAL_FILE
         most = MOST_JOURNAL_BYTES if is_journal else MOST_FILE_BYTES
         if path.is_file() and path.stat().st_size > most:
-            yield f"{path.relative_to(folder)} is larger than {in_mib(most)}, which is the most that it may have"
+            yield f"{path.relative_to(folder)} is larger than {format_mib(most)}, which is the most that it may have"
     journal = folder / "journal" / JOURNAL_FILE
     if not journal.is_file() or journal.stat().st_size > MOST_JOURNAL_BYTES:
         return
@@ -57,7 +57,8 @@ def find_excess(folder: Path) -> Iterator[str]:
                 size = _unpacked_size(match[1])
                 total += size
                 if size > MOST_PACKED_BYTES or total > MOST_UNPACKED_BYTES:
-                    yield f"journal, line {number}: data that unpacks to more than {in_mib(MOST_PACKED_BYTES)} a line"
+                    limit = format_mib(MOST_PACKED_BYTES)
+                    yield f"journal, line {number}: data that unpacks to more than {limit} a line"
                     return
 
 

@@ -27,7 +27,7 @@ from twinbench.causes import CAUSES, Cause, OutcomeClass
 from twinbench.checks import Status
 from twinbench.containers.engine import Engine
 from twinbench.display.progress import Progress, no_progress
-from twinbench.display.wording import counted
+from twinbench.display.wording import format_count
 from twinbench.errors import UsageError
 from twinbench.plugins.limits import PluginLimits
 from twinbench.storage.store import Store
@@ -112,7 +112,7 @@ def grade_again(
                     )
     for problem in without:
         findings.add("grade", subject, Status.warned, f"no verdict here: {problem}", level=Level.grade)
-    told = f"{counted(len(chosen) - len(without), 'verdict')} of {len(graded):,}, graded again, are as recorded"
+    told = f"{format_count(len(chosen) - len(without), 'verdict')} of {len(graded):,}, graded again, are as recorded"
     findings.judge("grade", subject, different, told, value=len(chosen), level=Level.grade)
 
 
@@ -175,7 +175,8 @@ def replay_again(
         else:
             problems.append(told)
     asked = "" if router is None else ", and the router decides alike"
-    told = f"{counted(len(chosen), 'case')} of {len(ended):,} give the same commands, observations and verdicts{asked}"
+    cases = f"{format_count(len(chosen), 'case')} of {len(ended):,}"
+    told = f"{cases} give the same commands, observations and verdicts{asked}"
     findings.judge("replay", subject, problems, told, value=len(chosen), level=Level.replay)
 
 
@@ -273,7 +274,7 @@ def _compare(
         if case in claimed
     ]
     if missing := len(again.cases) - len(cases):
-        what = f"{counted(missing, 'case')} without a verdict in the rerun, left out of the comparison"
+        what = f"{format_count(missing, 'case')} without a verdict in the rerun, left out of the comparison"
         findings.add("rerun", subject, Status.warned, what, value=missing, level=Level.rerun)
     if not cases:
         return

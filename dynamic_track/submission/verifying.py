@@ -21,7 +21,7 @@ from twinbench.calls.lines import RunExecution
 from twinbench.calls.recording import lines_of_kinds
 from twinbench.checks import Status
 from twinbench.display.progress import Progress, no_progress
-from twinbench.display.wording import counted
+from twinbench.display.wording import format_count
 from twinbench.errors import ContentError, TwinbenchError, UsageError
 from twinbench.fingerprint import fingerprint
 from twinbench.reading.input_files import InputError, read_regular
@@ -275,13 +275,13 @@ def _check_commitments(
         elif not isinstance(there, Commitment) or there.digest != digest:
             problems.append(f"what was posted as {digest}.json is another commitment")
     findings.judge(
-        "commitment", part.run, problems, f"the run is what {counted(len(made), 'commitment')} said it would be"
+        "commitment", part.run, problems, f"the run is what {format_count(len(made), 'commitment')} said it would be"
     )
     if posted is None:
         what = "not looked up: --commitments names the folder of those that were posted, and when is in its history"
         findings.add("posted", part.run, Status.warned, what)
     elif missing:
-        what = f"{counted(len(missing), 'commitment')} never posted, such as {missing[0]}.json: it says nothing"
+        what = f"{format_count(len(missing), 'commitment')} never posted, such as {missing[0]}.json: it says nothing"
         findings.add("posted", part.run, Status.warned, what, value=len(missing))
     else:
         findings.add("posted", part.run, Status.passed, "each was posted; when, the folder's history says")
@@ -304,9 +304,10 @@ def _contradictions(
                 yield f"{each.digest[:12]}: the {name} that was committed to is {committed}, that of the run {found}"
     committed_cases = {case for each in made.values() for case in each.cases}
     if added := sorted(set(cases) - committed_cases):
-        yield f"{counted(len(added), 'case')} that no commitment names, such as {added[0]}"
+        yield f"{format_count(len(added), 'case')} that no commitment names, such as {added[0]}"
     if dropped := sorted(committed_cases - set(cases)):
-        yield f"{counted(len(dropped), 'case')} that were committed to and are not in the run, such as {dropped[0]}"
+        missing = format_count(len(dropped), "case")
+        yield f"{missing} that were committed to and are not in the run, such as {dropped[0]}"
     for number, sitting in enumerate(sittings, 1):
         if sitting.commitment is None:
             yield f"execution {number} has no commitment"
@@ -317,7 +318,7 @@ def _contradictions(
         elif not set(sitting.cases) <= set(commitment.cases):
             yield f"execution {number} was to run cases that its commitment does not name"
     if unused := set(made) - {each.commitment for each in sittings}:
-        yield f"{counted(len(unused), 'commitment')} that no execution names: {min(unused)}"
+        yield f"{format_count(len(unused), 'commitment')} that no execution names: {min(unused)}"
 
 
 def _seconds(text: str) -> float | None:

@@ -10,7 +10,7 @@ from twinbench.containers.base_image import BASE_IMAGE, ensure_base_image
 from twinbench.containers.building import build_image, context_files, parent_images
 from twinbench.containers.engine import Engine, ImageError
 from twinbench.display.progress import Progress, no_progress
-from twinbench.executing.executor import results_in_order
+from twinbench.executing.executor import collect_results
 from twinbench.executing.threads import Threads
 from twinbench.unexpected import UnexpectedError
 
@@ -53,7 +53,7 @@ def prepare_images(
     def done(number: int) -> None:
         progress("images", number, len(wanted))
 
-    results = results_in_order(Threads({engine: _WORKERS}), list(wanted.values()), prepare, done=done)
+    results = collect_results(Threads({engine: _WORKERS}), list(wanted.values()), prepare, on_progress=done)
     return {image: error for image, error in zip(wanted, results, strict=True) if error is not None}
 
 

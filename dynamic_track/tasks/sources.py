@@ -14,8 +14,8 @@ from dynamic_track.tasks.task import ANSWER_FILES, NEWER_FIELDS, Task, TaskSet, 
 from twinbench.containers.building import context_content, context_files
 from twinbench.errors import ContentError, Problem, TwinbenchError, UsageError
 from twinbench.fingerprint import fingerprint
-from twinbench.reading.input_files import MOST_LINE_BYTES, is_there, open_regular, read_document
-from twinbench.reading.rows import MOST_PROBLEMS, SUFFIXES, file_rows, require_file, unit_of
+from twinbench.reading.input_files import MAX_ROW_BYTES, open_regular, path_exists, read_document
+from twinbench.reading.rows import MAX_PROBLEMS, SUFFIXES, file_rows, require_file, row_unit
 from twinbench.reading.strict_json import FaultyJsonError, parse_json
 from twinbench.storage.manifest_files import DEFAULT_SPLITS, load_manifest
 from twinbench.storage.manifests import NamedSplit, SplitsManifest
@@ -95,7 +95,7 @@ def load_tasks(tasks: str, dataset: str | None = None) -> TaskSet:
         own = _read_rows(replace(_from_repo(folder), source=REHEARSAL))
         return TaskSet(REHEARSAL, REHEARSAL, tuple(replace(task, always_built=True) for task in own))
     path = Path(tasks)
-    if not is_there(path) and not tasks.endswith(SUFFIXES) and "/" not in tasks:
+    if not path_exists(path) and not tasks.endswith(SUFFIXES) and "/" not in tasks:
         raise UsageError(f"there are no tasks {tasks!r}: give {_accepted_sources()}")
     read = _from_repo(path) if path.is_dir() else _from_file(path)
     return TaskSet(path.resolve().name, read.source, _read_rows(read))
@@ -178,7 +178,7 @@ def _read_rows(read: _Rows) -> tuple[Task, ...]:
     first: dict[str, _Row] = {}
     problems: list[Problem] = []
     for row in read.rows:
-        if len(problems) > MOST_PROBLEMS:
+        if len(problems) > MAX_PROBLEMS:
             break
         if isinstance(row, Problem):
             problems.append(row)
@@ -223,7 +223,7 @@ def _from_file(path: Path) -> _Rows:
 
 
 def _file_rows(path: Path, name: str) -> Iterator[_Row | Problem]:
-    unit = unit_of(path)
+    unit = row_unit(path)
     for found in file_rows(path, name):
         yield found if isinstance(found, Problem) else _Row(found.row, name, found.number, unit)
 
@@ -284,7 +284,7 @@ def _folder_rows(folder: Path) -> Iterator[_Row | Problem]:
 
 def _content(file: Path) -> bytes:
     with open_regular(file) as opened:
-        return read_document(opened, MOST_LINE_BYTES)
+        return read_document(opened, MAX_ROW_BYTES)
 
 
 @contextmanager
@@ -296,7 +296,7 @@ def _collect_problems(file: Path, problems: list[Problem]) -> Iterator[None]:
     except OSError as error:
         problems.append(Problem(str(error.filename or file), None, None, f"cannot be read ({error.strerror})"))
     except FaultyJsonError as error:
-        problems += error.problems(str(file))
+        problems += error.to_problems(str(file))
     except ValueError as error:
         problems.append(Problem(str(file), None, None, str(error)))
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dynamic_track import harness
-from twinbench.display.wording import near_words
+from twinbench.display.wording import closest_words
 from twinbench.errors import UsageError
 from twinbench.fingerprint import fingerprint
-from twinbench.reading.validation import kind, shown
+from twinbench.reading.validation import format_value, json_type_name
 
 
 class GradingSetting(StrEnum):
@@ -147,7 +147,7 @@ def suggest_ids(wanted: str, ids: Sequence[str]) -> str:
     """Return the ids that are most similar to ``wanted``, as the end of a message; if none is similar, the first
     ids.
     """
-    if near := near_words(wanted.strip("*?"), ids, _MAX_SUGGESTIONS):
+    if near := closest_words(wanted.strip("*?"), ids, _MAX_SUGGESTIONS):
         return f"similar ids: {', '.join(near)}"
     more = f", … ({len(ids)} in all)" if len(ids) > _MAX_SUGGESTIONS else ""
     return f"the ids are {', '.join(ids[:_MAX_SUGGESTIONS])}{more}" if ids else "it is empty"
@@ -156,7 +156,7 @@ def suggest_ids(wanted: str, ids: Sequence[str]) -> str:
 def read_task(row: Any, *, folder: Path | None = None, build_fingerprint: str | None = None) -> Task | list[Fault]:
     """Read the task of a row, or return everything that is wrong with it."""
     if not isinstance(row, Mapping):
-        return [Fault(None, f"is {kind(row)}; a task must be an object")]
+        return [Fault(None, f"is {json_type_name(row)}; a task must be an object")]
     fields = _Fields(row)
     task = Task(
         id=fields.instance_id(),
@@ -194,7 +194,7 @@ class _Fields:
         if not isinstance(value, str):
             nested = isinstance(value, dict | list)
             return self._add_problem(
-                field, f"is {kind(value) if nested else shown(value)}, but must be a string in quotes"
+                field, f"is {json_type_name(value) if nested else format_value(value)}, but must be a string in quotes"
             )
         return value if self._encodable(field, value) else ""
 
@@ -205,14 +205,14 @@ class _Fields:
             return self._add_problem(
                 "instance_id",
                 "must have at most 200 letters, digits, '_', '-', '.' and '+', and start with a letter or digit "
-                f"(found {shown(value)})",
+                f"(found {format_value(value)})",
             )
         return value
 
     def image(self) -> str:
         value = self.text("image")
         if any(character.isspace() for character in value):
-            return self._add_problem("image", f"is not the name of an image (found {shown(value)})")
+            return self._add_problem("image", f"is not the name of an image (found {format_value(value)})")
         return value
 
     def eval_script(self) -> str:
@@ -237,7 +237,7 @@ class _Fields:
     def one_of(self, field: str, known: Callable[[], Iterable[str]]) -> str:
         value = self.text(field)
         if value and value not in (names := sorted(known())):
-            near = near_words(value, names, _MAX_SUGGESTIONS) or names
+            near = closest_words(value, names, _MAX_SUGGESTIONS) or names
             return self._add_problem(
                 field, f"swebench does not know {value!r}; similar: {', '.join(near[:_MAX_SUGGESTIONS])}"
             )
@@ -261,7 +261,9 @@ class _Fields:
         try:
             return GradingSetting(value)
         except ValueError:
-            self._add_problem("grading_setting", f"must be one of {', '.join(GradingSetting)} (found {shown(value)})")
+            self._add_problem(
+                "grading_setting", f"must be one of {', '.join(GradingSetting)} (found {format_value(value)})"
+            )
             return GradingSetting.closed
 
     def check_no_assets(self) -> None:

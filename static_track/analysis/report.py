@@ -13,9 +13,9 @@ from static_track.analysis.explain import Explanation, explain
 from static_track.banks.bank import Bank
 from static_track.board import SCORE_NOTE, Board, Entry
 from static_track.evaluator import Evaluator
-from twinbench.display.html.page import MISSING, interval, number, rendered
-from twinbench.display.html.plots import Mark, Plot, colour_of, drawn
-from twinbench.display.wording import counted, numbered, shown_spec, trajectories, without_folders
+from twinbench.display.html.page import MISSING, format_interval, format_number, render_page
+from twinbench.display.html.plots import Mark, Plot, colour_of, draw_plot
+from twinbench.display.wording import display_spec, format_count, format_trajectories, number_duplicates, remove_folders
 from twinbench.errors import UsageError
 from twinbench.routing.tiers import Tier
 from twinbench.statistics import Resampling
@@ -53,7 +53,7 @@ class Report:
         Raises:
             PlotsMissingError: the plotting library is not installed.
         """
-        return rendered(_TEMPLATE, _content(_without_folders(self)) | {"command": command})
+        return render_page(_TEMPLATE, _content(_without_folders(self)) | {"command": command})
 
 
 def make_report(
@@ -97,12 +97,12 @@ def _without_folders(report: Report) -> Report:
     """Return the report without folders of this machine in router names and error texts."""
     entries = report.board.entries
     routers = [entry.router for entry in entries]
-    names = dict(zip(routers, numbered(map(shown_spec, routers)), strict=True))
+    names = dict(zip(routers, number_duplicates(map(display_spec, routers)), strict=True))
     shown = [
         replace(
             entry,
             router=names[entry.router],
-            first_error=entry.first_error and without_folders(entry.first_error),
+            first_error=entry.first_error and remove_folders(entry.first_error),
         )
         for entry in entries
     ]
@@ -110,7 +110,7 @@ def _without_folders(report: Report) -> Report:
         replace(
             each,
             router=names[each.router],
-            failures=tuple(replace(step, error=step.error and without_folders(step.error)) for step in each.failures),
+            failures=tuple(replace(step, error=step.error and remove_folders(step.error)) for step in each.failures),
         )
         for each in report.explanations
     ]
@@ -142,8 +142,8 @@ def _content(report: Report) -> dict[str, Any]:
     return {
         "title": f"Routers on the bank {board.bank.name}{part}",
         "board": board,
-        "lead": f"{counted(board.rows, 'row')} of {trajectories(board.trajectories, board.groups)} in "
-        f"{counted(len(board.bank.workloads), 'workload')}.",
+        "lead": f"{format_count(board.rows, 'row')} of {format_trajectories(board.trajectories, board.groups)} in "
+        f"{format_count(len(board.bank.workloads), 'workload')}.",
         "facts": _facts(board),
         "sections": sections,
         "metrics": TITLES,
@@ -214,7 +214,7 @@ def _notes(board: Board) -> list[str]:
     notes = [entry.failed_rows for entry in board.entries if entry.failed_rows is not None]
     notes += [
         f"{entry.router}: its own LLM calls cost {entry.own.router_usd:.4f} USD, which is in no column; CostSave minus "
-        f"that: {number(entry.own.cost_save_net, 2)}"
+        f"that: {format_number(entry.own.cost_save_net, 2)}"
         for entry in board.entries
         if entry.own is not None
     ]
@@ -244,12 +244,12 @@ def _cost_plot(asked: Sequence[Entry], compared: Sequence[Entry], keys: Mapping[
                     [(entry.score.cost_usd, passed)],
                     low_high=ends,
                     series=series,
-                    hollow=entry.reference,
-                    star=entry.router == references.COST_OPTIMAL,
+                    is_hollow=entry.reference,
+                    is_star=entry.router == references.COST_OPTIMAL,
                 )
             )
     said = "; ".join(
-        f"{router}: {cost:.4f} USD, {number(passed, 1)} % {interval(ends)}".rstrip()
+        f"{router}: {cost:.4f} USD, {format_number(passed, 1)} % {format_interval(ends)}".rstrip()
         for _, router, cost, passed, ends in rows
     )
     plot = Plot(
@@ -259,14 +259,14 @@ def _cost_plot(asked: Sequence[Entry], compared: Sequence[Entry], keys: Mapping[
         "Cost of all rows on the chosen path, USD",
         "TrajPass, %",
         marks,
-        percent=True,
+        is_percent=True,
     )
     bars = " Bars: intervals of TrajPass; the cost on this bank has no interval."
     caption = (
         "Up and to the left is better. Filled: routers. Hollow: references. Star: the cheapest choice that passes "
         f"every row, which sees the labels.{bars if any(ends for *_, ends in rows) else ''}"
     )
-    return {"svg": drawn(plot), "caption": caption, "legend": legend, "rows": rows}
+    return {"svg": draw_plot(plot), "caption": caption, "legend": legend, "rows": rows}
 
 
 def _curve_plot(curves: Sequence[Curve], keys: Mapping[str, str]) -> dict[str, Any]:
@@ -285,13 +285,15 @@ def _curve_plot(curves: Sequence[Curve], keys: Mapping[str, str]) -> dict[str, A
         legend.append((keys[each.router], each.router, colour_of(int(keys[each.router]) - 1)))
         if place == 0:
             mixed = [each.hull[0], each.hull[-1]]
-            marks.append(Mark("random mix", "m", mixed, dashed=True))
-            marks.append(Mark("cheapest passing", "o", [each.optimal], star=True, hollow=True))
+            marks.append(Mark("random mix", "m", mixed, is_dashed=True))
+            marks.append(Mark("cheapest passing", "o", [each.optimal], is_star=True, is_hollow=True))
     legend += [
         ("m", f"random mix of {curves[0].weak} and {curves[0].strong}", None),
         ("o", "cheapest passing choice", None),
     ]
-    said = "; ".join(f"{each.router}: area {number(each.area, 1)}, gain {number(each.gain, 2)}" for each in curves)
+    said = "; ".join(
+        f"{each.router}: area {format_number(each.area, 1)}, gain {format_number(each.gain, 2)}" for each in curves
+    )
     plot = Plot(
         "curves",
         "TrajPass against cost, over all thresholds",
@@ -299,14 +301,14 @@ def _curve_plot(curves: Sequence[Curve], keys: Mapping[str, str]) -> dict[str, A
         "Cost of all rows, USD",
         "TrajPass, %",
         marks,
-        percent=True,
+        is_percent=True,
     )
     caption = (
         f"Calls whose score reaches a threshold go to {curves[0].strong}, the others to {curves[0].weak}. Dots: one "
         "threshold each. Line: what can be reached by picking one of two thresholds at random. Dashed: a random mix of "
         "the two tiers, without a router."
     )
-    return {"svg": drawn(plot), "caption": caption, "legend": legend, "found": curves}
+    return {"svg": draw_plot(plot), "caption": caption, "legend": legend, "found": curves}
 
 
 def _matrix(entry: Entry) -> list[tuple[str, list[tuple[int, str, float]], int]]:

@@ -32,7 +32,7 @@ from static_track.banks.splits import (
 )
 from static_track.banks.token_base import StepMessages
 from static_track.banks.tools import as_openai_tools
-from twinbench.display.frames import frame
+from twinbench.display.frames import make_data_frame
 from twinbench.errors import TwinbenchError, UsageError
 from twinbench.routing.cache_policy import Prompt
 from twinbench.routing.router import Candidate
@@ -151,7 +151,7 @@ class Bank:
             row |= {column: part_of.get(trajectory) for column, part_of in parts.items()}
             if self.info.caveat is not None:
                 row["caveat"] = self.info.caveat
-        return frame(rows, kind)
+        return make_data_frame(rows, kind)
 
     def require_labels(self) -> None:
         """Check that the bank has labels.
@@ -195,7 +195,7 @@ class Bank:
         shares = parse_shares(parts)
         found = near_duplicates_of(self.first_messages()) if near_duplicates else None
         plan = plan_split(name, self.labels(), shares, seed, found, self.named_groups())
-        with self.store.aside(split_path(self.folder, self.info.sha256, name)) as temporary:
+        with self.store.replacing(split_path(self.folder, self.info.sha256, name)) as temporary:
             temporary.write_text(json.dumps(plan.to_json(self.info.sha256)) + "\n", "utf-8")
         return plan
 

@@ -13,10 +13,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from static_track.banks.bank_file import SCHEMA_VERSION
 from static_track.banks.embedded_names import DEFAULT_BANK
-from twinbench.display.wording import counted
+from twinbench.display.wording import format_count
 from twinbench.errors import TwinbenchError
 from twinbench.storage.store import Store
-from twinbench.text.messages import PROTOCOL_TEXT
+from twinbench.text.messages import PROTOCOL_TEXT_RULES
 
 _ILLUSTRATIVE = (
     "The labels of the embedded bank are illustrative: set by hand, not found by execution. Its scores cannot rank "
@@ -58,7 +58,7 @@ class BankInfo:
     imported: str
     labelled: bool = True
     """Whether its rows have labels; either all have or none has."""
-    text_rules: int = PROTOCOL_TEXT
+    text_rules: int = PROTOCOL_TEXT_RULES
     """The lowest version of the text rules that gives its messages the texts that were counted."""
     task_labels: bool = False
     """Whether its labels look like task labels that are repeated on every step."""
@@ -88,7 +88,7 @@ class BankInfo:
             found.append(_TASK_LABELS)
         found += self.caveats[:_MOST_CAVEATS]
         if len(self.caveats) > _MOST_CAVEATS:
-            found.append(f"Its rows have {counted(len(self.caveats) - _MOST_CAVEATS, 'more caveat')}.")
+            found.append(f"Its rows have {format_count(len(self.caveats) - _MOST_CAVEATS, 'more caveat')}.")
         return " ".join(found) or None
 
     def to_json_with_caveat(self) -> dict[str, Any]:

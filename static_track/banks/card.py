@@ -14,8 +14,8 @@ from typing import Any
 
 from static_track.banks.bank import Bank
 from static_track.banks.build_output import MANIFEST_FILE, find_build_rows
-from twinbench.display.markup import ShownTable, markdown_table, markdown_text
-from twinbench.display.wording import counted, trajectories
+from twinbench.display.markup import TextTable, escape_markdown, markdown_table
+from twinbench.display.wording import format_count, format_trajectories
 from twinbench.errors import ContentError, Problem
 from twinbench.fingerprint import sha256_file
 from twinbench.reading.input_files import InputError, InputRows, open_input, read_regular
@@ -95,8 +95,8 @@ class BankCard:
         """Return the card as Markdown."""
         parts = [
             _front_matter(self),
-            f"# {markdown_text(self.name)}\n\n{markdown_text(self.description)}\n",
-            *([] if self.caveat is None else [f"> {markdown_text(self.caveat)}\n"]),
+            f"# {escape_markdown(self.name)}\n\n{escape_markdown(self.description)}\n",
+            *([] if self.caveat is None else [f"> {escape_markdown(self.caveat)}\n"]),
             f"## Rows\n\n{self._rows()}",
             f"## Labels\n\n{_bullets(self._how_labelled())}",
             f"## Licence and sources\n\n{_bullets(self._origin())}",
@@ -108,7 +108,7 @@ class BankCard:
     def _rows(self) -> str:
         heads = ("Workload", "Rows", *TIER_LABELS)
         rows = [(name, sum(found.values()), *map(found.__getitem__, TIER_LABELS)) for name, found in self._counted()]
-        told = f"{counted(self.rows, 'row')}, {trajectories(self.trajectories, self.groups)}.\n"
+        told = f"{format_count(self.rows, 'row')}, {format_trajectories(self.trajectories, self.groups)}.\n"
         return f"{told}\n{_table(heads, rows)}" if rows else told
 
     def _counted(self) -> Iterator[tuple[str, Counter[str]]]:
@@ -128,7 +128,8 @@ class BankCard:
             "Every label comes from executions: a task is executed with a cheaper tier at one step, and the tier is "
             "enough if the task still passes its own check."
         )
-        yield f"Step rule {search['step_rule']}; at most {counted(search['cascade'], 'candidate')} of a tier tried."
+        tried = format_count(search["cascade"], "candidate")
+        yield f"Step rule {search['step_rule']}; at most {tried} of a tier tried."
         tiers = (f"{tier}: {', '.join(models)}" for tier, models in told["tiers"].items() if models)
         yield f"Candidates: {'; '.join(tiers)}."
         if missing := told["tiers_not_executed"]:
@@ -136,9 +137,9 @@ class BankCard:
         left_out = Counter(each["reason"] for each in told["left_out"])
         reasons = ", ".join(f"{number:,} {reason}" for reason, number in sorted(left_out.items()))
         of_them = f"{sum(left_out.values()):,} left out" + (f": {reasons}" if reasons else "")
-        yield f"{counted(told['tasks'], 'task')}, of which {of_them}."
+        yield f"{format_count(told['tasks'], 'task')}, of which {of_them}."
         yield (
-            f"{counted(told['executions'], 'execution')} with {counted(told['calls'], 'call')}, of which "
+            f"{format_count(told['executions'], 'execution')} with {format_count(told['calls'], 'call')}, of which "
             f"{told['calls_from_cache']:,} from the response cache; {told['cost_usd']:.4f} USD of calls, "
             f"{told['spent_usd']:.4f} USD spent."
         )
@@ -247,10 +248,10 @@ def _front_matter(card: BankCard) -> str:
 
 
 def _bullets(lines: Iterator[str]) -> str:
-    return "".join(f"- {markdown_text(line)}\n" for line in lines)
+    return "".join(f"- {escape_markdown(line)}\n" for line in lines)
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     numbers = [bool(rows) and isinstance(cell, int) for cell in (rows[0] if rows else heads)]
     cells = [[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows]
-    return markdown_table(ShownTable("", heads, numbers, cells, [False] * len(rows), ()))
+    return markdown_table(TextTable("", heads, numbers, cells, [False] * len(rows), ()))

@@ -22,7 +22,7 @@ from static_track.banks.bank_info import BankInfo
 from static_track.banks.importing import ParsedBank, store_bank
 from static_track.banks.rows import row_problems
 from twinbench.display.progress import Progress, no_progress
-from twinbench.display.wording import counted
+from twinbench.display.wording import format_count
 from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.outcomes.keeping import TableInfo
 from twinbench.outcomes.table import Grid
@@ -93,7 +93,7 @@ def bank_from_outcomes(
     order = [tier for tier in TIER_LABELS if tier in tiers]
     if len(order) < max(2, len(tiers)):
         raise UsageError(f"name the models of at least two of the tiers {', '.join(TIER_LABELS)}")
-    labels = _labels(grid.of([tiers[tier] for tier in order]), order, hopeless)
+    labels = _labels(grid.select_models([tiers[tier] for tier in order]), order, hopeless)
     texted = {task: label for task, label in labels.items() if label is None or task in texts}
     kept = {task: label for task, label in texted.items() if label is not None and label.tier is not None}
     counts = LabelCounts(
@@ -105,7 +105,7 @@ def bank_from_outcomes(
     )
     if not kept:
         raise UsageError(
-            f"no task of workload {grid.workload} has both a label and a text: of {counted(len(labels), 'task')}, "
+            f"no task of workload {grid.workload} has both a label and a text: of {format_count(len(labels), 'task')}, "
             f"{counts.hopeless:,} solved by no tier, {counts.unknown:,} without a known verdict, "
             f"{counts.without_text:,} without a text"
         )
@@ -161,8 +161,8 @@ def _caveat(info: TableInfo, tiers: Mapping[str, str], counts: LabelCounts, hope
     treated = "labelled high" if hopeless is Hopeless.high else "left out"
     return (
         f"Labels are of tasks, not of steps: {RULE}, by the table of outcomes {info.name} ({models}). "
-        f"{counted(counts.inverted, 'row')} of {counts.rows:,} inverted: a higher tier did not solve the task. "
-        f"{counted(counts.hopeless, 'task')} solved by no tier {treated}."
+        f"{format_count(counts.inverted, 'row')} of {counts.rows:,} inverted: a higher tier did not solve the task. "
+        f"{format_count(counts.hopeless, 'task')} solved by no tier {treated}."
     )
 
 

@@ -23,12 +23,12 @@ from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.reading.input_files import is_folder
 from twinbench.reading.numbered import NumberedRow
-from twinbench.reading.rows import MOST_PROBLEMS, STDIN, TRAJECTORY_SUFFIXES, Source, open_source
-from twinbench.reading.validation import shown
+from twinbench.reading.rows import MAX_PROBLEMS, STDIN, TRAJECTORY_SUFFIXES, Source, open_source
+from twinbench.reading.validation import format_value
 from twinbench.storage.manifest_files import heldout_instances, static_manifest
 from twinbench.storage.manifests import StaticManifest
 from twinbench.storage.store import Store
-from twinbench.text.tokens import TokenizerSet, tokenizer_set
+from twinbench.text.tokens import TokenizerSet, find_tokenizer_set
 
 _LOOKED_AT_BYTES = 65_536
 """At either end of a file, to see what it is."""
@@ -216,9 +216,9 @@ def read_bank(path: str, progress: Progress = no_progress) -> tuple[Source, Pars
             else:
                 parsed.add(found)
                 progress("reading rows", len(parsed.rows), None)
-            if len(parsed.problems) > MOST_PROBLEMS:
+            if len(parsed.problems) > MAX_PROBLEMS:
                 break
-    parsed.problems += islice(_missing_labels(source, parsed.rows), MOST_PROBLEMS)
+    parsed.problems += islice(_missing_labels(source, parsed.rows), MAX_PROBLEMS)
     if not parsed.rows and not parsed.problems:
         parsed.problems.append(source.problem(None, None, "the file contains no rows"))
     parsed.sort_rows()
@@ -312,7 +312,7 @@ def store_bank(
         TwinbenchError: the store cannot be written; nothing was changed.
     """
     manifest = static_manifest()
-    tokenizers = tokenizer_set(manifest)
+    tokenizers = find_tokenizer_set(manifest)
     trajectories = parsed.trajectories()
     groups = parsed.groups()
     info = BankInfo(
@@ -359,7 +359,7 @@ def _keep_manifest(manifest: Mapping[str, Any] | None, info: BankInfo, store: St
     """Keep the manifest of the build that made a bank; a bank that was not built has none."""
     path = store.bank_dir(info.name) / info.manifest_name
     if manifest is not None:
-        with store.aside(path) as temporary:
+        with store.replacing(path) as temporary:
             temporary.write_text(json.dumps(manifest, ensure_ascii=False), "utf-8")
     else:
         path.unlink(missing_ok=True)
@@ -375,7 +375,7 @@ def _write(parsed: ParsedBank, info: BankInfo, store: Store, base: Iterable[Base
     trajectories = parsed.trajectories()
     groups = parsed.groups()
     path = store.bank_dir(info.name) / info.file_name
-    with store.aside(path) as temporary:
+    with store.replacing(path) as temporary:
         progress("writing the bank", 0, None)
         try:
             write_bank_file(
@@ -433,13 +433,15 @@ class _SeenRows:
         row, unit = found.row, self._source.unit
         step = (row["benchmark"], row["instance_id"], row["step_index"])
         if (first := self._ids.setdefault(row["id"], found.number)) != found.number:
-            yield self._source.problem(found.number, "id", f"{shown(row['id'])} is a duplicate of {unit} {first}")
+            yield self._source.problem(
+                found.number, "id", f"{format_value(row['id'])} is a duplicate of {unit} {first}"
+            )
         if (first := self._steps.setdefault(step, found.number)) != found.number:
             what = f"step {step[2]} of {step[0]}/{step[1]} is a duplicate of {unit} {first}"
             yield self._source.problem(found.number, "step_index", what)
         first, group = self._groups.setdefault(step[:2], (found.number, row.get("group")))
         if group != row.get("group"):
-            here, there = ("none" if each is None else shown(each) for each in (row.get("group"), group))
+            here, there = ("none" if each is None else format_value(each) for each in (row.get("group"), group))
             what = f"{here}, but {there} in {unit} {first}: all rows of a trajectory must name the same group, or none"
             yield self._source.problem(found.number, "group", what)
 

@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from twinbench.reading.validation import field_path, find_unkeepable, kind, worded
+from twinbench.reading.validation import describe_validation_error, field_path, find_unstorable, json_type_name
 from twinbench.routing.tiers import Tier
-from twinbench.text.messages import message_problems
+from twinbench.text.messages import find_message_problems
 
 ROW_FIELDS = (
     "id",
@@ -53,7 +53,7 @@ def _not_empty(messages: list[Any]) -> list[Any]:
 def _all_objects(functions: list[Any]) -> list[Any]:
     for number, function in enumerate(functions):
         if not isinstance(function, dict):
-            raise ValueError(f"function {number} must be an object, not {kind(function)}")
+            raise ValueError(f"function {number} must be an object, not {json_type_name(function)}")
     return functions
 
 
@@ -68,7 +68,7 @@ class RowModel(BaseModel):
     step_index: Annotated[int, Field(ge=1, le=_LARGEST_STEP)]
     total_steps: Annotated[int, Field(ge=1, le=_LARGEST_STEP)]
     messages: Annotated[list[Any], AfterValidator(_not_empty)]
-    """The prompt's messages; each is checked by ``message_problems``."""
+    """The prompt's messages; each is checked by ``find_message_problems``."""
     functions: Annotated[list[Any], AfterValidator(_all_objects)] | None = None
     group: Annotated[str, AfterValidator(_not_blank)] = ""
     """A name shared by trajectories that are not independent, such as draws of one task or near-duplicates."""
@@ -115,21 +115,24 @@ def foreign_row(row: Any) -> str | None:
 def row_problems(row: Any) -> list[tuple[str | None, str]]:
     """Return the problems of a row as (field, message); empty for a valid row."""
     if not isinstance(row, dict):
-        return [(None, f"a row must be a JSON object, not {kind(row)}")]
-    if (found := find_unkeepable(row)) is not None:
+        return [(None, f"a row must be a JSON object, not {json_type_name(row)}")]
+    if (found := find_unstorable(row)) is not None:
         return [found]
     problems: list[tuple[str | None, str]] = []
     try:
         (LabelledRowModel if has_label(row) else RowModel).model_validate(row)
     except ValidationError as error:
         # An error without a location comes from the only rule for whole rows: _labels_agree.
-        problems += [(field_path(details["loc"]) or "target_tier_id", worded(details)) for details in error.errors()]
+        problems += [
+            (field_path(details["loc"]) or "target_tier_id", describe_validation_error(details))
+            for details in error.errors()
+        ]
     return [*problems, *islice(_message_problems(row.get("messages")), _MOST_MESSAGE_PROBLEMS)]
 
 
 def _message_problems(messages: Any) -> Iterator[tuple[str, str]]:
     for number, message in enumerate(messages if isinstance(messages, list) else ()):
-        yield from ((f"messages[{number}]{path}", what) for path, what in message_problems(message))
+        yield from ((f"messages[{number}]{path}", what) for path, what in find_message_problems(message))
 
 
 def has_label(row: Mapping[str, Any]) -> bool:

@@ -35,7 +35,7 @@ def base_file(
         messages.add(json.loads(text))
     tokens = messages.count_tokens(tokenizers, progress)
     rows = base_rows(bank.step_messages(), messages, tokens, manifest, tokenizers)
-    with bank.store.aside(path) as temporary:
+    with bank.store.replacing(path) as temporary:
         try:
             write_base_file(temporary, rows)
         except duckdb.Error as error:

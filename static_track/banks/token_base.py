@@ -15,7 +15,7 @@ from static_track.banks.unique_messages import UniqueMessages
 from twinbench.fingerprint import fingerprint
 from twinbench.routing.tiers import Tier
 from twinbench.storage.manifests import StaticManifest
-from twinbench.text.messages import PROTOCOL_TEXT
+from twinbench.text.messages import PROTOCOL_TEXT_RULES
 from twinbench.text.tokens import TokenizerSet
 
 
@@ -46,7 +46,7 @@ class BaseRow:
     visible: list[int] | None
 
 
-def base_fingerprint(manifest: StaticManifest, tokenizers: TokenizerSet, text_rules: int = PROTOCOL_TEXT) -> str:
+def base_fingerprint(manifest: StaticManifest, tokenizers: TokenizerSet, text_rules: int = PROTOCOL_TEXT_RULES) -> str:
     """Return the fingerprint of what the numbers depend on besides the bank: tokenizers, token constants, text rules.
 
     Args:
@@ -55,7 +55,7 @@ def base_fingerprint(manifest: StaticManifest, tokenizers: TokenizerSet, text_ru
         text_rules: the version of the text rules that the bank's messages need.
     """
     constants = (manifest.tokens_per_message, manifest.tokens_priming, manifest.fallback_output_tokens)
-    rules = {} if text_rules == PROTOCOL_TEXT else {"text_rules": text_rules}
+    rules = {} if text_rules == PROTOCOL_TEXT_RULES else {"text_rules": text_rules}
     return fingerprint({"tokenizers": tokenizers.fingerprint_parts, "constants": constants} | rules)
 
 
@@ -81,13 +81,13 @@ def base_rows(
         """Count the assistant's tokens between two rows by tier, without the list's own 2 tokens."""
         said = [number for number in following.messages[len(step.messages) :] if messages.assistant[number]]
         counted = {name: sum(of[number] for number in said) + per_message * len(said) for name, of in tokens.items()}
-        return [counted[tokenizers.of_tier(tier)] for tier in Tier]
+        return [counted[tokenizers.tokenizer_name(tier)] for tier in Tier]
 
     def prompt(step: StepMessages) -> list[int]:
         counted = {
             name: tokenizers.prompt_tokens([of[number] for number in step.messages]) for name, of in tokens.items()
         }
-        return [counted[tokenizers.of_tier(tier)] for tier in Tier]
+        return [counted[tokenizers.tokenizer_name(tier)] for tier in Tier]
 
     def continues(earlier: StepMessages, later: StepMessages) -> bool:
         """Return whether the earlier row's messages are a semantic prefix of the later row's."""

@@ -15,7 +15,7 @@ from static_track.banks.importing import ParsedBank, store_bank
 from static_track.banks.rows import compact_json
 from twinbench.calls.mini_swe_agent import Trajectory, read_trajectories, trajectory_files
 from twinbench.display.progress import Progress, no_progress
-from twinbench.display.wording import counted
+from twinbench.display.wording import format_count
 from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.fingerprint import fingerprint
 from twinbench.storage.store import Store
@@ -114,5 +114,5 @@ def _storage_problem(trajectory: Trajectory) -> Problem | None:
 
 def _source_name(taken: Sequence[Trajectory]) -> str:
     if len(taken) > 1:
-        return counted(len(taken), "trajectory file")
+        return format_count(len(taken), "trajectory file")
     return Path(taken[0].source).name.encode("utf-8", "backslashreplace").decode()  # a file name need not be text

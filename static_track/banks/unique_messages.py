@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from twinbench.display.progress import Progress, no_progress
-from twinbench.text.messages import PROTOCOL_TEXT, exact_key, message_text, semantic_key, text_rules
+from twinbench.text.messages import PROTOCOL_TEXT_RULES, exact_key, message_text, semantic_key, text_rules_version
 from twinbench.text.tokens import TokenizerSet
 
 _TEXTS_PER_BATCH = 512
@@ -20,7 +20,7 @@ class UniqueMessages:
         """Semantic ids: equal for messages that a prefix comparison treats as the same."""
         self.assistant: list[bool] = []
         """Whether the message is the assistant's."""
-        self.text_rules = PROTOCOL_TEXT
+        self.text_rules = PROTOCOL_TEXT_RULES
         """The lowest version of the text rules that gives all messages their texts."""
         self._text_ids: list[int] = []
         self._exact: dict[str, int] = {}
@@ -46,13 +46,13 @@ class UniqueMessages:
         self.semantic_ids.append(number_of(self._semantic, semantic_key(message)))
         self._text_ids.append(number_of(self._texts, message_text(message)))
         self.assistant.append(message.get("role") == "assistant")
-        self.text_rules = max(self.text_rules, text_rules(message))
+        self.text_rules = max(self.text_rules, text_rules_version(message))
         return number_of(self._exact, key)
 
     def count_tokens(self, tokenizers: TokenizerSet, progress: Progress = no_progress) -> dict[str, list[int]]:
         """Count the tokens of each message's text, by tokenizer."""
         texts = self.texts
-        counts: dict[str, list[int]] = {name: [] for name in tokenizers.distinct}
+        counts: dict[str, list[int]] = {name: [] for name in tokenizers.distinct_names}
         for start in range(0, len(texts), _TEXTS_PER_BATCH):
             progress("counting tokens", start, len(texts))
             for name, counted in tokenizers.count(texts[start : start + _TEXTS_PER_BATCH]).items():

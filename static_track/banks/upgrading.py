@@ -16,7 +16,7 @@ from static_track.banks.rows import are_task_labels
 from twinbench.errors import StoreWriteError, TwinbenchError
 from twinbench.reading.numbered import NumberedRow
 from twinbench.storage.store import Store
-from twinbench.text.messages import COUNTED_BLOCKS, PROTOCOL_TEXT, text_rules
+from twinbench.text.messages import COUNTED_BLOCKS, PROTOCOL_TEXT_RULES, text_rules_version
 
 _COUNTS_BLOCKS = 3
 """The first schema under which the text of Anthropic's blocks was counted."""
@@ -61,7 +61,7 @@ def _holds_counted_blocks(bank: Bank) -> bool:
     condition = " OR ".join(f"""contains(json, '"type":"{kind}"')""" for kind in COUNTED_BLOCKS)
     found = bank.cursor().execute(f"SELECT json FROM message WHERE {condition}")  # noqa: S608 - made of our own words
     while row := found.fetchone():
-        if text_rules(json.loads(row[0])) != PROTOCOL_TEXT:
+        if text_rules_version(json.loads(row[0])) != PROTOCOL_TEXT_RULES:
             return True
     return False
 

@@ -253,7 +253,7 @@ def open_executor(settings: BuildSettings, context: ExecutorContext) -> Iterator
         )
         return found
 
-    with _entered(f"{settings.source}, [executor]", opening) as executor:
+    with _enter_plugin(f"{settings.source}, [executor]", opening) as executor:
         yield executor
 
 
@@ -268,12 +268,12 @@ def open_proposer_of(settings: BuildSettings, ladder: Ladder) -> Iterator[Propos
     def opening() -> AbstractContextManager[Proposer]:
         return open_proposer(settings.search.proposer, settings.proposer, ladder)
 
-    with _entered(f"{settings.source}, field search.proposer", opening) as proposer:
+    with _enter_plugin(f"{settings.source}, field search.proposer", opening) as proposer:
         yield proposer
 
 
 @contextmanager
-def _entered(where: str, opening: Callable[[], AbstractContextManager[_T]]) -> Iterator[_T]:
+def _enter_plugin(where: str, opening: Callable[[], AbstractContextManager[_T]]) -> Iterator[_T]:
     """What a plugin opens; what goes wrong meanwhile is said with the place in the configuration that names it."""
     with ExitStack() as stack:
         try:

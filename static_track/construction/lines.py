@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from static_track.banks.rows import compact_json
 from static_track.construction.plan import BuildPlan
 from twinbench.reading.strict_json import parse_json
-from twinbench.reading.validation import field_path, worded
+from twinbench.reading.validation import describe_validation_error, field_path
 from twinbench.routing.usage import Usage
 
 _MOST = 10**12
@@ -135,7 +135,9 @@ def parse_line(data: bytes) -> AnyLine:
     except ValidationError as error:
         details = error.errors()[0]
         place = field_path([part for part in details["loc"] if part not in _KINDS])
-        raise ValueError(f"field {place}: {worded(details)}" if place else worded(details)) from None
+        raise ValueError(
+            f"field {place}: {describe_validation_error(details)}" if place else describe_validation_error(details)
+        ) from None
 
 
 _KINDS = ("value", "hints", "execution", "review", "recordings")

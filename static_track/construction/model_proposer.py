@@ -18,11 +18,11 @@ from static_track.construction.ladder import Ladder
 from twinbench.calls.metered import MeteredLlm
 from twinbench.construction.execution import ConstructionTask, Execution
 from twinbench.construction.proposing import NOT_DOWNGRADEABLE
-from twinbench.display.html.page import cut
+from twinbench.display.html.page import shorten_middle
 from twinbench.errors import UsageError
-from twinbench.providers.metering import metered_llm
+from twinbench.providers.metering import open_metered_llm
 from twinbench.reading.strict_json import parse_json
-from twinbench.reading.validation import field_path, worded
+from twinbench.reading.validation import describe_validation_error, field_path
 from twinbench.routing.llm import LlmError
 from twinbench.routing.router_llm import DecisionContext
 from twinbench.storage.manifest_files import DEFAULT_LIVE
@@ -122,7 +122,7 @@ def _transcript(seed: Execution) -> str:
     parts = []
     for place, message in enumerate(last.messages):
         step = f" (step {begins.index(place) + 1})" if place in begins else ""
-        parts.append(f"[{message['role']}{step}]\n{cut(message_text(message), _MOST_CHARACTERS)[0]}")
+        parts.append(f"[{message['role']}{step}]\n{shorten_middle(message_text(message), _MOST_CHARACTERS)[0]}")
     parts.append(f"[assistant (step {len(begins)})]\n(the last answer, after which the task was solved)")
     return "\n\n".join(parts)
 
@@ -143,8 +143,10 @@ def open_model(settings: Mapping[str, Any], ladder: Ladder) -> Iterator[ModelPro
         read = _Settings.model_validate(dict(settings))
     except ValidationError as error:
         details = error.errors()[0]
-        raise UsageError(f"[proposer], field {field_path(details['loc'])}: {worded(details)}") from None
-    with metered_llm(read.api_base, read.api_key_env, read.usd, read.pool, option="proposer.usd", who="it") as llm:
+        raise UsageError(
+            f"[proposer], field {field_path(details['loc'])}: {describe_validation_error(details)}"
+        ) from None
+    with open_metered_llm(read.api_base, read.api_key_env, read.usd, read.pool, option="proposer.usd", who="it") as llm:
         assert llm is not None  # noqa: S101 - there is an address
         candidates = [each.id for each in llm.pool.candidates]
         if read.candidate not in candidates:

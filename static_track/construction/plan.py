@@ -13,12 +13,12 @@ from static_track.construction.search import SearchRules
 from static_track.construction.settings import MOST_REPEATS, BankSection
 from static_track.construction.step_rules import parse_step_rule
 from twinbench.construction.execution import ConstructionTask
-from twinbench.display.wording import shortened
+from twinbench.display.wording import shorten
 from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.fingerprint import fingerprint
 from twinbench.reading.input_files import InputError, read_regular
 from twinbench.reading.strict_json import parse_json
-from twinbench.reading.validation import field_path, worded
+from twinbench.reading.validation import describe_validation_error, field_path
 from twinbench.storage.files import atomic_write
 
 PLAN_FILE = "plan.json"
@@ -96,7 +96,7 @@ class BuildIdentity(_Model):
             *_pairs(self.search, other.search, ""),
             *_pairs(self, other, "search", "executor", *(("tasks",) if other.has_all_of(self) else ())),
             *_pairs(self.executor, other.executor, "identity", prefix="executor."),
-            *_named(self.executor.identity, other.executor.identity),
+            *_name_differences(self.executor.identity, other.executor.identity),
         ):
             if name not in (_MAY_CHANGE,) and was != now:
                 found.append(f"{name} was {_short_json(was)}, is now {_short_json(now)}")
@@ -134,7 +134,10 @@ def read_plan(folder: Path) -> BuildPlan:
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(f"{folder} is not a build's directory: it has no {PLAN_FILE}") from None
     except ValidationError as error:
-        problems = [Problem(str(path), None, field_path(each["loc"]), worded(each)) for each in error.errors()]
+        problems = [
+            Problem(str(path), None, field_path(each["loc"]), describe_validation_error(each))
+            for each in error.errors()
+        ]
         raise ContentError(problems) from None
     except (OSError, InputError, ValueError) as error:
         raise ContentError([Problem(str(path), None, None, str(error))]) from None
@@ -145,9 +148,9 @@ def _pairs(was: BaseModel, now: BaseModel, *but: str, prefix: str = "") -> list[
     return [(prefix + name, getattr(was, name), getattr(now, name)) for name in names]
 
 
-def _named(was: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+def _name_differences(was: dict[str, Any], now: dict[str, Any]) -> list[tuple[str, Any, Any]]:
     return [(f"executor.{name}", was.get(name), now.get(name)) for name in dict.fromkeys([*was, *now])]
 
 
 def _short_json(value: Any) -> str:
-    return shortened(json.dumps(value, default=str, ensure_ascii=False), _MOST_SHOWN)
+    return shorten(json.dumps(value, default=str, ensure_ascii=False), _MOST_SHOWN)

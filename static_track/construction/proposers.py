@@ -25,7 +25,7 @@ from twinbench.routing.router import Choice, Router
 from twinbench.routing.tiers import TIER_LABELS
 from twinbench.storage.manifest_files import static_manifest
 from twinbench.text.messages import message_text
-from twinbench.text.tokens import tokenizer_set
+from twinbench.text.tokens import find_tokenizer_set
 
 AGGRESSIVE = "aggressive"
 MODEL = "model"
@@ -91,7 +91,7 @@ class RouterProposer:
 def to_trajectory(task: ConstructionTask, execution: Execution) -> Trajectory:
     """Convert an execution to a trajectory of a bank, as routers see it."""
     manifest = static_manifest()
-    tokenizers = tokenizer_set(manifest)
+    tokenizers = find_tokenizer_set(manifest)
     candidates = manifest.candidates()
     messages = UniqueMessages()
     steps = list(execution.steps)

@@ -28,7 +28,7 @@ from twinbench.routing.tiers import TIER_LABELS
 from twinbench.routing.usage import Usage
 from twinbench.storage.files import atomic_write
 from twinbench.storage.manifest_files import static_manifest
-from twinbench.text.tokens import tokenizer_set
+from twinbench.text.tokens import find_tokenizer_set
 
 EVIDENCE_FILE = "evidence.jsonl.gz"
 
@@ -211,7 +211,7 @@ class Publication:
             "executor": identity.executor.model_dump(mode="json"),
             "protocol": {
                 "static": static.fingerprint,
-                "tokenizers": tokenizer_set(static).fingerprint_parts,
+                "tokenizers": find_tokenizer_set(static).fingerprint_parts,
             },
             "executions": len(executions),
             "calls": calls,

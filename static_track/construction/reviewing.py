@@ -14,7 +14,7 @@ from typing import Any
 
 from static_track.construction.ladder import Ladder
 from static_track.construction.lines import ReviewLine, Verdict
-from twinbench.display.html.page import rendered
+from twinbench.display.html.page import render_page
 from twinbench.errors import ContentError, Problem
 from twinbench.fingerprint import sha256_text
 from twinbench.reading.input_files import InputError, InputRows, open_input
@@ -90,7 +90,7 @@ def review_page(rows: Sequence[Row], ladder: Ladder, name: str, command: str) ->
     ]
     verdicts = [each.value for each in Verdict]
     content = {"title": f"Review of {name}", "rows": shown, "verdicts": verdicts, "sections": [("rows", "Rows")]}
-    return rendered(_TEMPLATE, content | {"command": command})
+    return render_page(_TEMPLATE, content | {"command": command})
 
 
 def read_verdicts(path: Path, labels: Mapping[str, str]) -> list[ReviewLine]:

@@ -15,7 +15,7 @@ from static_track.construction.ladder import MOST_CANDIDATES
 from static_track.construction.step_rules import StepRule, parse_step_rule
 from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.reading.input_files import InputError, open_input, read_document
-from twinbench.reading.validation import field_path, worded
+from twinbench.reading.validation import describe_validation_error, field_path
 from twinbench.storage.store import check_name
 
 EXAMPLE_FILE = Path(__file__).with_name("example.toml")
@@ -140,7 +140,10 @@ def read_settings(path: Path, *, repeats: int | None = None) -> BuildSettings:
     try:
         read = _File.model_validate(content)
     except ValidationError as error:
-        problems = [Problem(str(path), None, field_path(each["loc"]), worded(each)) for each in error.errors()]
+        problems = [
+            Problem(str(path), None, field_path(each["loc"]), describe_validation_error(each))
+            for each in error.errors()
+        ]
         raise ConfigurationError(problems, hint="See: twinbench bank build --example") from None
     search = read.search if repeats is None else read.search.model_copy(update={"repeats": repeats})
     return BuildSettings(str(path), read.bank, search, read.executor, read.proposer)

@@ -16,16 +16,16 @@ from static_track.leaks.traits import Trait, read_traits
 from twinbench.checks import CheckResult, Status
 from twinbench.display.frames import Tabular
 from twinbench.display.progress import Progress, no_progress
-from twinbench.display.wording import counted
+from twinbench.display.wording import format_count
 from twinbench.errors import UsageError
-from twinbench.executing.executor import Executor, results_in_order
+from twinbench.executing.executor import Executor, collect_results
 from twinbench.executing.processes import Processes, usable_cores
 from twinbench.executing.threads import Threads
 from twinbench.statistics import Resampling
 from twinbench.statistics.clusters import Clusters, Floats
 from twinbench.statistics.comparing import sign_test
-from twinbench.statistics.intervals import bca, exact_bound
-from twinbench.statistics.paired import NO_SPREAD
+from twinbench.statistics.intervals import bca_intervals, exact_bound
+from twinbench.statistics.paired import MIN_RELATIVE_WIDTH
 from twinbench.statistics.sampling import bootstrap
 
 FAIL_ABOVE = 5.0
@@ -166,7 +166,8 @@ def check_bank(bank: Bank, *, split: BankPart = WHOLE_BANK, progress: Progress =
     names = [group_of[row_no] for row_no in seen.row_nos]
     if len(set(names)) < 2:
         raise UsageError(
-            f"{counted(len(names), 'row')} of {bank.info.name!r} in {counted(len(set(names)), 'group')}: at least two "
+            f"{format_count(len(names), 'row')} of {bank.info.name!r} in "
+            f"{format_count(len(set(names)), 'group')}: at least two "
             "groups are needed to check for leaks"
         )
     examination = Examination(
@@ -240,7 +241,7 @@ class Examination:
         """
         self._traits = traits
         self._labels = Labels.of(targets, groups)
-        self._clusters = Clusters.of(groups)
+        self._clusters = Clusters.from_names(groups)
         numbers = {name: number for number, name in enumerate(sorted(set(workloads)))}
         self._several = len(numbers) > 1
         self._workloads = np.array([numbers[name] for name in workloads], np.intp)
@@ -262,7 +263,7 @@ class Examination:
     def notes(self) -> list[str]:
         """Notes on how to read the figures."""
         fewest, size = _RESAMPLING.fewest_clusters, len(self._clusters)
-        found = [] if size >= fewest else [f"{counted(size, 'group')} are too few: a check needs {fewest}."]
+        found = [] if size >= fewest else [f"{format_count(size, 'group')} are too few: a check needs {fewest}."]
         if self._several:
             found.append(
                 "A feature that identifies workloads predicts the differences between their labels; the points within "
@@ -288,7 +289,7 @@ class Examination:
             progress("predicting labels", number, len(lookups))
 
         done(0)
-        found = results_in_order(executor or _executor(len(self._one)), lookups, look_up, done=done)
+        found = collect_results(executor or _executor(len(self._one)), lookups, look_up, on_progress=done)
         alone = [None if each is None else each[0] for each in found]
         within = [
             float(100 * self._gain(each[1], self._known).mean()) if each is not None and self._several else None
@@ -314,12 +315,12 @@ class Examination:
         if not guessed or len(self._clusters) < _RESAMPLING.fewest_clusters:
             return [None] * len(guessed)
         gains = [self._gain(each, self._base) for each in guessed]
-        sums = self._clusters.sums(np.stack([np.ones(len(self._one)), *gains], axis=1))
+        sums = self._clusters.sum_by_cluster(np.stack([np.ones(len(self._one)), *gains], axis=1))
         [drawn] = bootstrap(self._clusters, [sums], _lifts, _RESAMPLING)
         found: list[tuple[float, float] | None] = []
-        for (low, high), column in zip(bca(drawn, LEVEL).tolist(), sums.T[1:], strict=True):
+        for (low, high), column in zip(bca_intervals(drawn, LEVEL).tolist(), sums.T[1:], strict=True):
             differing = int(np.count_nonzero(column))
-            if differing and high - low < NO_SPREAD:  # the same in every group
+            if differing and high - low < MIN_RELATIVE_WIDTH:  # the same in every group
                 reach = 100 * exact_bound(len(self._clusters), LEVEL)
                 low, high = max(low - reach, -100.0), min(high + reach, 100.0)
             better = int(np.count_nonzero(column > 0))
@@ -338,7 +339,7 @@ class Examination:
         if status != "pass":
             reason = f"predicts {accuracy:.1f} % of the labels, the largest class {self.largest_class:.1f} %"
         elif interval is None:
-            reason = f"{counted(len(self._clusters), 'group')} are too few to tell"
+            reason = f"{format_count(len(self._clusters), 'group')} are too few to tell"
         elif value > 0:
             reason = "not significant"
         else:

@@ -272,9 +272,9 @@ def _ends(text: str) -> dict[tuple[str, str], Value]:
     leading = text[: len(text) - len(text.lstrip())]
     mark, mark_at_end = _MARK.search(text[:100]), _MARK_AT_END.search(text[-100:])
     return {
-        ("white space at the ends", "trailing"): _escaped(trailing[-8:]),
+        ("white space at the ends", "trailing"): _escape(trailing[-8:]),
         ("white space at the ends", "trailing characters"): len(trailing),
-        ("white space at the ends", "leading"): _escaped(leading[:8]),
+        ("white space at the ends", "leading"): _escape(leading[:8]),
         ("marks at the ends", "start"): mark[1] if mark else None,
         ("marks at the ends", "end"): mark_at_end[1] if mark_at_end else None,
         ("marks at the ends", "first character"): _kind_of(stripped[:1]),
@@ -282,7 +282,7 @@ def _ends(text: str) -> dict[tuple[str, str], Value]:
     }
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     return text.encode("unicode_escape").decode()
 
 
@@ -290,7 +290,7 @@ def _kind_of(character: str) -> str:
     """Return a class for a letter or digit, and other characters as they are."""
     if character.isalpha():
         return "capital" if character.isupper() else "letter"
-    return "digit" if character.isdigit() else _escaped(character)
+    return "digit" if character.isdigit() else _escape(character)
 
 
 def _characters(text: str) -> dict[tuple[str, str], Value]:
@@ -299,7 +299,7 @@ def _characters(text: str) -> dict[tuple[str, str], Value]:
     alphabets = {unicodedata.name(char, "?").partition(" ")[0] for char in set(odd) if char.isalpha()}
     return {
         ("unusual characters", "not ASCII"): len(odd),
-        ("unusual characters", "invisible"): _escaped("".join(hidden)),
+        ("unusual characters", "invisible"): _escape("".join(hidden)),
         ("unusual characters", "alphabets"): ", ".join(sorted(alphabets)),
         ("unusual characters", "composed"): "yes" if unicodedata.is_normalized("NFC", text) else "no",
         ("white space within", "carriage returns"): text.count("\r"),
@@ -312,8 +312,8 @@ def _characters(text: str) -> dict[tuple[str, str], Value]:
 
 def _numbers(text: str) -> dict[tuple[str, str], Value]:
     first, last = _INTEGER.search(text[:_END]), _INTEGER.findall(text[-_END:])[-1:]
-    ids = [found[0] for found in _HEX.finditer(text[:_END]) if _mixed(found[0])]
-    ids_at_end = [found for found in _HEX.findall(text[-_END:]) if _mixed(found)] if len(text) > _END else ids
+    ids = [found[0] for found in _HEX.finditer(text[:_END]) if _is_mixed(found[0])]
+    ids_at_end = [found for found in _HEX.findall(text[-_END:]) if _is_mixed(found)] if len(text) > _END else ids
     return {
         ("numbers in text", "first"): int(first[0]) if first else None,
         ("numbers in text", "last"): int(last[0]) if last else None,
@@ -324,7 +324,7 @@ def _numbers(text: str) -> dict[tuple[str, str], Value]:
     }
 
 
-def _mixed(digits: str) -> bool:
+def _is_mixed(digits: str) -> bool:
     """Return whether hexadecimal digits are neither a number nor a word."""
     return not digits.isdigit() and not digits.isalpha()
 

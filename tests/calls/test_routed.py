@@ -70,7 +70,7 @@ from twinbench.routing.router import Call, Limits
 from twinbench.routing.session import SESSION_HEADER, Session
 from twinbench.storage.manifest_files import live_manifest, static_manifest
 from twinbench.storage.manifests import LiveCandidate
-from twinbench.text.tokens import tokenizer_set
+from twinbench.text.tokens import find_tokenizer_set
 
 POOL = {candidate.id: candidate for candidate in live_manifest().candidates}
 LOW, MID, MID_HIGH, HIGH = POOL
@@ -78,7 +78,7 @@ GO = [
     ConversationMessage({"role": "system", "content": "You fix bugs."}),
     ConversationMessage({"role": "user", "content": "Fix this."}),
 ]
-TOKENIZERS = tokenizer_set(static_manifest())
+TOKENIZERS = find_tokenizer_set(static_manifest())
 USED = TokenCounts(prompt=1000, read=600, output=50)
 
 
@@ -230,7 +230,7 @@ PRICED = (Decimal(400) * Decimal("0.252") + 600 * Decimal("0.0252") + 50 * Decim
 
 def worst(step: int = 1, candidate: str = LOW) -> Decimal:
     """The reservation of a call, from its length by hand."""
-    tokens = {LOW: TOKENIZERS.of_tier(live_manifest().candidates[0].to_candidate().tier)}
+    tokens = {LOW: TOKENIZERS.tokenizer_name(live_manifest().candidates[0].to_candidate().tier)}
     assert step == 1
     texts = [str(each.plain["content"]) for each in GO]
     counted = TOKENIZERS.count(texts)[tokens[candidate]]

@@ -24,10 +24,10 @@ from twinbench.calls.journal import Journal, read_journal
 from twinbench.calls.packing import unpack
 from twinbench.errors import JournalError
 from twinbench.reading import input_files
-from twinbench.reading.input_files import MOST_LINE_BYTES
+from twinbench.reading.input_files import MAX_ROW_BYTES
 from twinbench.reading.numbered import NumberedRow
 from twinbench.reading.rows import file_rows
-from twinbench.reading.strict_json import MOST_VALUES
+from twinbench.reading.strict_json import MAX_VALUES
 from twinbench.storage.store import Store
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the peak of memory is read from /proc")
@@ -82,9 +82,9 @@ ROW = json.dumps(a_row()).encode() + b"\n"
 ZEROS = bytes(PART)
 LETTERS = b"a" * PART
 BLANK_LINES = (b" " * 1023 + b"\n") * (PART // 1024)
-TOO_LONG = "is larger than 64 MiB, which is the most that a row may have"
+TOO_LONG = "is larger than 64 MiB, the limit of a row"
 A_BOMB = "unpacks to more than 512 MiB and 200 times what it is packed in"
-NO_DOCUMENT = "is larger than 256 MiB, which is the most that it may have"
+NO_DOCUMENT = "is larger than 256 MiB, the limit"
 
 ROWS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "one line": (lambda folder: sparse(folder / "a.jsonl"), f", line 1: {TOO_LONG}"),
@@ -93,7 +93,7 @@ ROWS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "blank lines, packed": (lambda folder: bomb(folder / "a.jsonl.gz", ROW, BLANK_LINES), A_BOMB),
     "a list of one text": (
         lambda folder: bomb(folder / "a.json", b'["', LETTERS),
-        ", row 1: a row is larger than 64 MiB, which is the most that it may have",
+        ", row 1: a row is larger than 64 MiB, the limit",
     ),
     "a list that never begins": (lambda folder: bomb(folder / "a.json", b"", BLANK_LINES), A_BOMB),
     "zeros in place of a list": (lambda folder: sparse(folder / "a.json"), ": not JSON: Expecting value at column 1"),
@@ -144,9 +144,9 @@ PATCHES: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "a patch": (
         lambda folder: sparse(folder / "a.diff"),
-        ": is larger than 64 MiB, which is the most that it may have",
+        ": is larger than 64 MiB, the limit",
     ),
-    "a device": (lambda _: Path("/dev/zero"), ": is larger than 64 MiB, which is the most that it may have"),
+    "a device": (lambda _: Path("/dev/zero"), ": is larger than 64 MiB, the limit"),
 }
 
 
@@ -267,9 +267,9 @@ def one_text_in_every_message(path: Path) -> None:
 
 
 PARQUET: dict[str, tuple[Callable[[Path], None], str]] = {
-    "one long text": (one_long_text, "takes more than 1,024 MiB of memory to be read"),
+    "one long text": (one_long_text, "needs more than 1,024 MiB of memory"),
     "one text in every row": (one_text_in_every_row, A_BOMB),
-    "one text in every message": (one_text_in_every_message, "takes more than 1,024 MiB of memory to be read"),
+    "one text in every message": (one_text_in_every_message, "needs more than 1,024 MiB of memory"),
 }
 
 
@@ -285,9 +285,9 @@ def test_a_parquet_file_beyond_all_bounds_is_refused(tmp_path: Path, make: Calla
 
 @pytest.mark.parametrize("name", thinned(["a.jsonl", "a.jsonl.gz", "a.json"], 3))
 def test_a_row_just_within_the_bound_is_read(tmp_path: Path, name: str) -> None:
-    text = "x" * (MOST_LINE_BYTES - 20)
+    text = "x" * (MAX_ROW_BYTES - 20)
     line = json.dumps({"text": text}).encode()
-    assert MOST_LINE_BYTES - 20 < len(line) <= MOST_LINE_BYTES
+    assert MAX_ROW_BYTES - 20 < len(line) <= MAX_ROW_BYTES
     content = line + b"\n" + line if "jsonl" in name else b"[" + line + b",\n" + line + b"]"
     path = tmp_path / name
     path.write_bytes(gzip.compress(content, 1) if name.endswith(".gz") else content)
@@ -298,7 +298,7 @@ def test_a_row_just_within_the_bound_is_read(tmp_path: Path, name: str) -> None:
 def test_what_is_packed_as_well_as_banks_are_may_be_of_any_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(input_files, "MOST_UNPACKED_BYTES", 2**20)
+    monkeypatch.setattr(input_files, "MAX_UNPACKED_BYTES", 2**20)
     noise = os.urandom(2**10).hex()
     lines = b"".join(b'{"id": "%d", "x": "%s"}\n' % (number, noise.encode()) for number in range(5000))
     path = tmp_path / "a.jsonl.gz"
@@ -311,10 +311,10 @@ def test_what_is_packed_as_well_as_banks_are_may_be_of_any_size(
 def test_a_row_of_too_many_values_is_refused_and_commas_in_texts_are_none(tmp_path: Path, name: str) -> None:
     start, end = (b"[", b"]") if name == "a.json" else (b"", b"")
     path = tmp_path / name
-    path.write_bytes(start + b"[" + b"0," * (2 * MOST_VALUES + 1) + b"0]" + end)
+    path.write_bytes(start + b"[" + b"0," * (2 * MAX_VALUES + 1) + b"0]" + end)
     (refused,) = file_rows(path)
     assert "has more than 4,000,000 values" in str(refused)
-    path.write_bytes(start + b'["' + b',\\"' * (2 * MOST_VALUES + 1) + b'"]' + end)
+    path.write_bytes(start + b'["' + b',\\"' * (2 * MAX_VALUES + 1) + b'"]' + end)
     (read,) = file_rows(path)
     assert isinstance(read, NumberedRow)
 

@@ -30,7 +30,7 @@ def test_the_small_inputs_that_once_failed(shared: Path, default_store: Store, n
 
     if name == "pq_nanf":
         assert ran.code == 1
-        assert ran.err.startswith(f"error: {path}, row 1, field extra: NaN is no JSON number")
+        assert ran.err.startswith(f"error: {path}, row 1, field extra: NaN is not a JSON number")
         assert default_store.bank_names() == []
         return
     ran.succeeded()
@@ -67,4 +67,4 @@ def test_predictions_of_odd_columns_are_read_or_refused_by_row(default_store: St
     wrong = write_parquet(tmp_path / "b.parquet", f"SELECT '{ids[0]}' AS id, 'NaN'::DOUBLE AS tier_id")
     ran = twinbench("static", "score", "--predictions", wrong)
     assert ran.code == 1
-    assert ran.err.startswith(f"error: {wrong}, row 1, field tier_id: NaN is no JSON number")
+    assert ran.err.startswith(f"error: {wrong}, row 1, field tier_id: NaN is not a JSON number")

@@ -14,7 +14,7 @@ import twinbench as tb
 from tests.banks import a_trajectory, import_rows
 from tests.cli.commands import in_a_terminal, twinbench
 from tests.cli.test_hostile_text import HOSTILE
-from twinbench.display.markup import ShownTable, latex_table, latex_text, markdown_table
+from twinbench.display.markup import TextTable, escape_latex, latex_table, markdown_table
 from twinbench.storage.store import Store
 
 CELL = f"{HOSTILE} | a_b ~ ^ \\ {{50 %}} # $x$ & *bold* `code`"
@@ -87,7 +87,7 @@ def test_the_best_constant_and_what_everybody_is_above_it(kept_store: Store) -> 
 
 
 def test_markdown_and_latex_show_whatever_text_there_is() -> None:
-    table = ShownTable(f"T {CELL}", ["Router", "vs best\nconstant"], [False, True], [[CELL, "1"]], [False], [CELL])
+    table = TextTable(f"T {CELL}", ["Router", "vs best\nconstant"], [False, True], [[CELL, "1"]], [False], [CELL])
 
     markdown = markdown_table(table)
     tokens = MarkdownIt("gfm-like", {"linkify": False}).parse(markdown)
@@ -100,10 +100,10 @@ def test_markdown_and_latex_show_whatever_text_there_is() -> None:
 
     latex = latex_table(table)
     assert latex.count(r"\begin{") == latex.count(r"\end{") == 2
-    assert latex_text(r"a_b & 50 % #1 {x} \y ~ ^ $z$") == (
+    assert escape_latex(r"a_b & 50 % #1 {x} \y ~ ^ $z$") == (
         r"a\_b \& 50 \% \#1 \{x\} \textbackslash{}y \textasciitilde{} \textasciicircum{} \$z\$"
     )
-    assert latex_text("–…é") == r"--\ldots{}é"
+    assert escape_latex("–…é") == r"--\ldots{}é"
 
 
 def test_every_table_format_of_a_command_has_the_same_cells(kept_store: Store) -> None:

@@ -66,19 +66,19 @@ LINES: dict[str, tuple[bytes, int | None, str | None, str]] = {
     "a list": (jsonl(row(1), "[1, 2]"), 2, None, "must be a JSON object, not a list"),
     "a text": (jsonl(row(1), '"row"'), 2, None, "must be a JSON object, not a text"),
     "null": (jsonl(row(1), "null"), 2, None, "must be a JSON object, not null"),
-    "NaN": (jsonl(row(1), with_raw("x", "NaN")), 2, "x", "NaN is no JSON number"),
-    "Infinity": (jsonl(row(1), with_raw("x", "Infinity")), 2, "x", "Infinity is no JSON number"),
-    "minus Infinity": (jsonl(row(1), with_raw("x", "-Infinity")), 2, "x", "-Infinity is no JSON number"),
+    "NaN": (jsonl(row(1), with_raw("x", "NaN")), 2, "x", "NaN is not a JSON number"),
+    "Infinity": (jsonl(row(1), with_raw("x", "Infinity")), 2, "x", "Infinity is not a JSON number"),
+    "minus Infinity": (jsonl(row(1), with_raw("x", "-Infinity")), 2, "x", "-Infinity is not a JSON number"),
     "a float too large": (jsonl(row(1), with_raw("x", "1e999")), 2, "x", "1e999 is too large"),
     "an integer too long": (jsonl(row(1), with_raw("x", "9" * 5000)), 2, "x", "an integer of 5,000 digits"),
     "lists too deep": (jsonl(row(1), with_raw("x", "[" * DEEP + "]" * DEEP)), 2, None, "nested too deeply"),
     "objects too deep": (jsonl(with_raw("x", '{"a":' * DEEP + "1" + "}" * DEEP)), 1, None, "nested too deeply"),
-    "a key twice": (jsonl(row(1), with_raw("id", '"another"')), 2, "id", "stands twice in one object"),
+    "a key twice": (jsonl(row(1), with_raw("id", '"another"')), 2, "id", "occurs twice in one object"),
     "a key twice in a message": (
         jsonl(row(1), with_raw("x", '[0, {"role": "user", "role": "tool"}]')),
         2,
         "x[1].role",
-        "stands twice in one object",
+        "occurs twice in one object",
     ),
     "brackets never closed": (jsonl(row(1), "[" * DEEP), 2, None, "nested too deeply"),
 }
@@ -101,7 +101,7 @@ FIELDS: dict[str, tuple[Row, str, str]] = {
     "role null": (row(2, messages=[{"role": None}]), "messages[0].role", "must be a string, not null"),
     "content a number": (saying(5), "messages[0].content", "a string, null or a list of blocks, not a number"),
     "content an object": (saying({"text": "x"}), "messages[0].content", "not an object"),
-    "content with a number": (saying([5]), "messages[0].content[0]", "must be an object or a text, not a number"),
+    "content with a number": (saying([5]), "messages[0].content[0]", "must be an object or a string, not a number"),
     "text of a block a number": (saying(["x", {"text": 5}]), "messages[0].content[1].text", "must be a string"),
     "thinking of a block a number": (
         saying([{"type": "thinking", "thinking": 5}]),
@@ -111,7 +111,7 @@ FIELDS: dict[str, tuple[Row, str, str]] = {
     "input of a tool use a list": (
         saying([{"type": "tool_use", "name": "bash", "input": []}]),
         "messages[0].content[0].input",
-        "must be an object or a JSON text, not a list",
+        "must be an object or a JSON string, not a list",
     ),
     "name of a tool use a number": (
         saying([{"type": "server_tool_use", "name": 5}]),
@@ -121,7 +121,7 @@ FIELDS: dict[str, tuple[Row, str, str]] = {
     "a block of a tool result a number": (
         saying([{"type": "tool_result", "content": [{"type": "text", "text": "x"}, 5]}]),
         "messages[0].content[0].content[1]",
-        "must be an object or a text, not a number",
+        "must be an object or a string, not a number",
     ),
     "tool_calls an object": (
         row(2, messages=[{"role": "assistant", "tool_calls": {}}]),
@@ -138,7 +138,7 @@ FIELDS: dict[str, tuple[Row, str, str]] = {
     "arguments a list": (
         calling({"function": {"name": "f"}}, {"function": {"name": "f", "arguments": [1]}}),
         "messages[0].tool_calls[1].function.arguments",
-        "must be an object or a JSON text, not a list",
+        "must be an object or a JSON string, not a list",
     ),
     "arguments a number": (
         calling({"name": "f", "arguments": 1}),
@@ -277,7 +277,7 @@ def test_a_key_that_stands_twice_is_named_in_every_format(kept_store: Store, tmp
         ran = twinbench("bank", "import", path, "--name", "new")
         assert ran.code == 1
         place = f"{path}, row {number}, field messages[0].content"
-        assert f"{place}: stands twice in one object" in ran.err
+        assert f"{place}: occurs twice in one object" in ran.err
 
 
 def test_a_repeated_key_of_any_kind_can_be_shown(kept_store: Store, tmp_path: Path) -> None:
@@ -351,7 +351,11 @@ def test_the_name_of_the_embedded_bank_is_reserved(kept_store: Store, one_row: P
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("missing.jsonl", "no file"), ("bank.csv", "known are .jsonl, .jsonl.gz, .json, .parquet"), (".", "is a folder")],
+    [
+        ("missing.jsonl", "no file"),
+        ("bank.csv", "must end in one of .jsonl, .jsonl.gz, .json, .parquet"),
+        (".", "is a folder"),
+    ],
 )
 def test_a_path_that_is_no_bank_file_is_wrong_usage(
     kept_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, words: str

@@ -19,7 +19,7 @@ FORM = 'A prediction is {"id": …, "tier_id": 0 to 3} or {"id": …, "error": "
 CASES: dict[str, tuple[str, int | None, str | None, str]] = {
     "empty": ("", None, None, "contains no predictions"),
     "no JSON": ("nope", 1, None, "not JSON: Expecting value at column 1"),
-    "NaN": (f'{{"id": {KNOWN}, "tier_id": NaN}}', 1, "tier_id", "NaN is no JSON number"),
+    "NaN": (f'{{"id": {KNOWN}, "tier_id": NaN}}', 1, "tier_id", "NaN is not a JSON number"),
     "a list": (f"[{KNOWN}, 1]", 1, None, "must be a JSON object"),
     "no id": ('{"tier_id": 1}', 1, "id", "is missing"),
     "id a number": ('{"id": 5, "tier_id": 1}', 1, "id", "must be a string (found 5)"),

@@ -34,7 +34,7 @@ from tests.dynamic_track.live import (
 )
 from tests.scripted.server import ScriptedServer
 from twinbench.containers.engine import Engine
-from twinbench.containers.labels import LEASE_RUN, NAMESPACE, NODE_LEASE, namespace
+from twinbench.containers.labels import LEASE_RUN, NAMESPACE, NODE_LEASE, container_namespace
 
 pytestmark = loses_connections
 
@@ -60,7 +60,7 @@ def image(engine: Engine) -> Iterator[str]:
 def ours(engine: Engine) -> list[Container]:
     """The containers on the engine that this test's processes made."""
     found: list[Container] = engine.client.containers.list(
-        all=True, filters={"label": [NODE_LEASE, f"{NAMESPACE}={namespace()}"]}, ignore_removed=True
+        all=True, filters={"label": [NODE_LEASE, f"{NAMESPACE}={container_namespace()}"]}, ignore_removed=True
     )
     return found
 

@@ -10,7 +10,7 @@ from docker.models.containers import Container
 from twinbench.causes import Cause, CausedError
 from twinbench.containers.container import ContainerLimits
 from twinbench.containers.engine import Engine
-from twinbench.containers.labels import NAMESPACE, ROLE, namespace
+from twinbench.containers.labels import NAMESPACE, ROLE, container_namespace
 from twinbench.containers.sandbox import Sandbox
 
 SMALL = ContainerLimits(memory_mib=256, processes=100, file_mib=64, life_s=600)
@@ -37,7 +37,7 @@ def lines_of_processes(sandbox: Sandbox) -> list[str]:
 
 def ours(engine: Engine, role: str) -> list[Container]:
     """The containers of a role that this test or a process that it started made, and did not remove."""
-    filters: dict[str, str | list[str] | bool] = {"label": [f"{ROLE}={role}", f"{NAMESPACE}={namespace()}"]}
+    filters: dict[str, str | list[str] | bool] = {"label": [f"{ROLE}={role}", f"{NAMESPACE}={container_namespace()}"]}
     found: list[Container] = engine.client.containers.list(all=True, filters=filters, ignore_removed=True)
     return found
 

@@ -19,7 +19,7 @@ from tests.containers.conftest import OpenSandbox
 from tests.containers.running import SMALL, said
 from tests.timing import until
 from twinbench.containers.engine import Engine
-from twinbench.containers.labels import NAMESPACE, NAMESPACE_VARIABLE, Lease, labels, namespace, new_name
+from twinbench.containers.labels import NAMESPACE, NAMESPACE_VARIABLE, Lease, container_namespace, labels, new_name
 from twinbench.containers.ownership import remove_older_executions
 from twinbench.containers.sandbox import Sandbox
 
@@ -118,7 +118,7 @@ def test_a_number_that_was_given_to_another_process_since_is_not_its_owner(engin
 
 
 def test_containers_of_others_are_not_looked_at(engine: Engine, base_image: str) -> None:
-    marks = {"twinbench.machine": "x", NAMESPACE: namespace()}
+    marks = {"twinbench.machine": "x", NAMESPACE: container_namespace()}
     foreign = engine.client.containers.create(base_image, ["true"], labels=marks)
     try:
         twinbench("dynamic", "gc").succeeded()
@@ -131,7 +131,7 @@ def test_containers_of_others_are_not_looked_at(engine: Engine, base_image: str)
 def test_containers_of_another_namespace_are_left_to_those_who_are_in_it(
     theirs: str, engine: Engine, base_image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mine = namespace()
+    mine = container_namespace()
     other = f"{mine}/{theirs}" if theirs else mine
     monkeypatch.setenv(NAMESPACE_VARIABLE, mine if theirs else f"{mine}/another")
     with labelled(engine, base_image, process=DEAD, namespace=other) as dead:

@@ -13,7 +13,7 @@ import pytest
 from tests.containers.running import SMALL, loses_connections
 from twinbench.cluster.tunnel import forward
 from twinbench.containers.engine import DiskError, Engine
-from twinbench.containers.labels import NAMESPACE, namespace
+from twinbench.containers.labels import NAMESPACE, container_namespace
 from twinbench.containers.probing import is_on_this_machine, parse_measured
 from twinbench.containers.sandbox import Sandbox
 
@@ -58,7 +58,7 @@ def test_disk_and_memory_of_a_remote_engine_are_measured_there(engine: Engine, b
             remote.refuse_full_disk(10**9)
         with Sandbox(remote, base_image, "case", limits=SMALL) as sandbox:
             assert sandbox.run_command("echo there").output == "there\n"
-    left = engine.client.containers.list(all=True, filters={"label": f"{NAMESPACE}={namespace()}"})
+    left = engine.client.containers.list(all=True, filters={"label": f"{NAMESPACE}={container_namespace()}"})
     assert left == []
 
 

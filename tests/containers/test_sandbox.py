@@ -17,7 +17,7 @@ from tests.containers.running import SMALL, ours, said
 from tests.timing import until
 from twinbench.causes import CAUSES, Cause, OutcomeClass
 from twinbench.containers.engine import ContainerLostError, Engine, EngineLostError
-from twinbench.containers.labels import NAMESPACE, namespace
+from twinbench.containers.labels import NAMESPACE, container_namespace
 from twinbench.containers.sandbox import Sandbox, WriteLimitError
 from twinbench.containers.shell import Ended
 
@@ -267,7 +267,7 @@ def test_nothing_is_left_of_a_sandbox_however_its_block_ends(engine: Engine, ope
 
 def test_an_image_of_another_user_and_entry_point_runs_as_any_other(engine: Engine, base_image: str) -> None:
     name = f"twinbench-test-{uuid.uuid4().hex[:8]}"
-    made = engine.client.containers.create(base_image, ["true"], labels={NAMESPACE: namespace()})
+    made = engine.client.containers.create(base_image, ["true"], labels={NAMESPACE: container_namespace()})
     try:
         image = made.commit(
             name,

@@ -26,7 +26,7 @@ from tests.plugins.stateful import Stateful
 from tests.plugins.test_sessions import DIES, STATEFUL, an_outcome, lived
 from tests.twinbench.calls import TIERS, a_call
 from twinbench.containers.engine import Engine, ImageError
-from twinbench.containers.labels import NAMESPACE, namespace
+from twinbench.containers.labels import NAMESPACE, container_namespace
 from twinbench.containers.strict import StrictIsolation
 from twinbench.errors import UsageError
 from twinbench.plugins.limits import RouterLoadError
@@ -407,7 +407,7 @@ def test_no_engine_is_said_before_anything_is_scored(
 
 def test_an_image_without_python_is_said(engine: Engine, strict: StrictIsolation, write: Write) -> None:
     image = f"twinbench-test-{uuid.uuid4().hex[:8]}:python"
-    mine = {NAMESPACE: namespace()}
+    mine = {NAMESPACE: container_namespace()}
     made = engine.client.containers.create("twinbench-base", ["rm", "/usr/bin/python3"], labels=mine)
     try:
         made.start()

@@ -16,7 +16,7 @@ from tests.examples import thinned
 from tests.plugins.hosting import asked, hostile, limits, until
 from tests.plugins.test_dripping import FOUND, LATE, LIMIT_S, ended_soon, feeding, growth_bounded
 from twinbench.containers.engine import Engine
-from twinbench.containers.labels import NAMESPACE, namespace
+from twinbench.containers.labels import NAMESPACE, container_namespace
 from twinbench.containers.strict import StrictIsolation
 from twinbench.errors import UsageError
 from twinbench.plugins.limits import RouterLoadError
@@ -108,7 +108,10 @@ def image_with_python(engine: Engine, script: str) -> Iterator[str]:
     name = f"twinbench-test-{uuid.uuid4().hex[:8]}"
     replace = 'rm /usr/bin/python3; printf "%s\\n" "$SCRIPT" > /usr/bin/python3; chmod +x /usr/bin/python3'
     made = engine.client.containers.create(
-        "twinbench-base", ["bash", "-c", replace], environment={"SCRIPT": script}, labels={NAMESPACE: namespace()}
+        "twinbench-base",
+        ["bash", "-c", replace],
+        environment={"SCRIPT": script},
+        labels={NAMESPACE: container_namespace()},
     )
     try:
         made.start()

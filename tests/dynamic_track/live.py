@@ -24,7 +24,7 @@ from tests.cli.commands import Ran, twinbench
 from tests.plugins.hosting import SESSION_WIDE_VARIABLE
 from tests.timing import until as until
 from twinbench.calls.journal import JOURNAL_FILE, read_journal
-from twinbench.containers.labels import NAMESPACE_VARIABLE, namespace
+from twinbench.containers.labels import NAMESPACE_VARIABLE, container_namespace
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -298,7 +298,7 @@ class Victims:
             by: the signal that it sends itself there.
         """
         assert self._process.stdin is not None
-        order = {"arguments": list(arguments), "kill": kill, "by": int(by), "namespace": namespace()}
+        order = {"arguments": list(arguments), "kill": kill, "by": int(by), "namespace": container_namespace()}
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         self._running = int(self._line())
@@ -370,7 +370,7 @@ def _load_all() -> None:
     from twinbench.containers.engine import Engine
     from twinbench.providers.gateway import Gateway
     from twinbench.storage.manifest_files import live_manifest, static_manifest
-    from twinbench.text.tokens import tokenizer_set
+    from twinbench.text.tokens import find_tokenizer_set
 
     harness.version()
     pool = live_manifest()
@@ -378,7 +378,7 @@ def _load_all() -> None:
     for task in load_tasks("rehearsal").tasks:
         harness.eval_script(task)
     message = {"role": "user", "content": "hi"}
-    PromptCounter(pool.candidates, tokenizer_set(static_manifest())).make_prompt([message], (), 1)
+    PromptCounter(pool.candidates, find_tokenizer_set(static_manifest())).make_prompt([message], (), 1)
     with Engine.connect(), Gateway("http://127.0.0.1:9/v1", None) as gateway, suppress(TransportError):
         gateway.fetch(Request({"model": LOW, "messages": [message]}, "nobody"), 5)
 

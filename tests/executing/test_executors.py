@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.executing import jobs
-from twinbench.executing.executor import Executor, nothing_to_stop, results_in_order
+from twinbench.executing.executor import Executor, collect_results, stop_nothing
 from twinbench.executing.processes import Processes
 from twinbench.executing.threads import Threads
 
@@ -54,7 +54,7 @@ def test_every_job_ends_exactly_once(made: Made, workers: int, tmp_path: Path) -
         assert result == job[1]
         ended[job] += 1
 
-    executor.run(wanted, jobs.marked, told, nothing_to_stop)
+    executor.run(wanted, jobs.marked, told, stop_nothing)
     assert ended == dict.fromkeys(wanted, 1)
     begun = Counter(path.name.partition("-")[0] for path in tmp_path.iterdir())
     assert begun == {str(number): 1 for number in range(12)}
@@ -62,12 +62,12 @@ def test_every_job_ends_exactly_once(made: Made, workers: int, tmp_path: Path) -
 
 def test_without_jobs_there_is_nothing_to_do(made: Made) -> None:
     made(2).run([], jobs.doubled, lambda *_: pytest.fail("nothing ends"), lambda: pytest.fail("nothing stops"))
-    assert results_in_order(made(2), [], jobs.doubled) == []
+    assert collect_results(made(2), [], jobs.doubled) == []
 
 
 def test_one_worker_ends_jobs_in_their_order(made: Made) -> None:
     ended: list[int] = []
-    made(1).run([3, 1, 2, 1], jobs.doubled, lambda job, _: ended.append(job), nothing_to_stop)
+    made(1).run([3, 1, 2, 1], jobs.doubled, lambda job, _: ended.append(job), stop_nothing)
     assert ended == [3, 1, 2, 1]
 
 
@@ -82,7 +82,7 @@ def test_ends_are_told_as_they_come_one_at_a_time_and_before_the_worker_goes_on(
         time.sleep(0.05)
         telling.release()
 
-    made(2).run(range(5), jobs.slow_at_first, told, nothing_to_stop)
+    made(2).run(range(5), jobs.slow_at_first, told, stop_nothing)
     assert sorted(ended) == [0, 1, 2, 3, 4]
     assert ended != [0, 1, 2, 3, 4], "the first takes longest"
 
@@ -91,7 +91,7 @@ def test_results_are_in_the_order_of_jobs_whatever_the_number_of_workers(made: M
     done: list[int] = []
     for workers in (1, 2, 4):
         done.clear()
-        assert results_in_order(made(workers), [0, 3, 3, 1], jobs.slow_at_first, done=done.append) == [0, 3, 3, 1]
+        assert collect_results(made(workers), [0, 3, 3, 1], jobs.slow_at_first, on_progress=done.append) == [0, 3, 3, 1]
         assert done == [1, 2, 3, 4]
 
 
@@ -113,7 +113,7 @@ def test_what_the_caller_raises_when_it_is_told_is_raised_too(made: Made) -> Non
             raise OSError("the disk is full")
 
     with pytest.raises(OSError, match="the disk is full"):
-        made(1).run(range(3), jobs.doubled, refuse, nothing_to_stop)
+        made(1).run(range(3), jobs.doubled, refuse, stop_nothing)
     assert told == [0, 1, 2]
 
 
@@ -207,5 +207,5 @@ def test_stop_raises_for_what_it_was_called_for_whoever_calls_it(first: str) -> 
 
 @pytest.mark.parametrize("workers", [0, -1])
 def test_without_workers_there_is_no_executor(made: Made, workers: int) -> None:
-    with pytest.raises(ValueError, match=f"^at least 1 job has to be worked on at once, not {workers}$"):
+    with pytest.raises(ValueError, match=f"^the number of workers must be at least 1, not {workers}$"):
         made(workers)

@@ -18,7 +18,7 @@ import pytest
 from tests.executing import jobs
 from tests.executing.test_executors import until
 from twinbench.executing import processes
-from twinbench.executing.executor import nothing_to_stop, results_in_order
+from twinbench.executing.executor import collect_results, stop_nothing
 from twinbench.executing.processes import Processes, ProcessLostError, usable_cores
 from twinbench.executing.worker import ProcessJobError
 
@@ -30,18 +30,18 @@ def ended_of(work: jobs.Work, workers: int, error: type[Exception], said: str) -
     ended: list[int] = []
     executor: Processes[int, Any] = Processes(workers)
     with pytest.raises(error, match=said):
-        executor.run(range(6), work, lambda job, _: ended.append(job), nothing_to_stop)
+        executor.run(range(6), work, lambda job, _: ended.append(job), stop_nothing)
     return sorted(ended)
 
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_a_killed_process_fails_its_job_and_no_other(workers: int) -> None:
-    said = "^the process that worked on 2 was killed by SIGKILL before it was done; a system that is out of memory"
+    said = "^the process of 2 was killed by SIGKILL before it was done; this happens if the system is out of memory"
     assert ended_of(jobs.killed_at, workers, ProcessLostError, said) == [0, 1, 3, 4, 5]
 
 
 def test_a_process_that_leaves_fails_its_job_and_no_other() -> None:
-    said = "^the process that worked on 2 ended with exit code 3 before it was done$"
+    said = "^the process of 2 ended with exit code 3 before it was done$"
     assert ended_of(jobs.leaving_at, 2, ProcessLostError, said) == [0, 1, 3, 4, 5]
 
 
@@ -54,18 +54,18 @@ def test_a_process_that_is_killed_from_outside_is_noticed_while_it_computes(tmp_
     killing = threading.Thread(target=kill)
     killing.start()
     with pytest.raises(ProcessLostError, match="killed by SIGKILL"):
-        results_in_order(Processes(1), [tmp_path], jobs.computing_without_end)
+        collect_results(Processes(1), [tmp_path], jobs.computing_without_end)
     killing.join()
 
 
 @pytest.mark.parametrize(
     ("work", "said"),
     [
-        (jobs.a_lock, "^what a_lock gave back cannot be pickled: TypeError: cannot pickle"),
+        (jobs.a_lock, "^the result of a_lock cannot be pickled: TypeError: cannot pickle"),
         (jobs.exiting, "^the job ended its process: SystemExit: "),
         (jobs.unreadable, "^UnreadableError: one and other\n"),
-        (jobs.exiting_when_read, "^what [0-5] gave back cannot be read: SystemExit: 7"),
-        (jobs.interrupting_when_read, "^what [0-5] gave back cannot be read: KeyboardInterrupt"),
+        (jobs.exiting_when_read, "^the result of [0-5] cannot be unpickled: SystemExit: 7"),
+        (jobs.interrupting_when_read, "^the result of [0-5] cannot be unpickled: KeyboardInterrupt"),
     ],
 )
 def test_what_cannot_come_back_is_said(work: jobs.Work, said: str) -> None:
@@ -73,80 +73,80 @@ def test_what_cannot_come_back_is_said(work: jobs.Work, said: str) -> None:
 
 
 def test_the_callers_own_work_is_what_an_error_names() -> None:
-    with pytest.raises(ProcessJobError, match=r"^what a_lock gave back cannot be pickled"):
-        results_in_order(Processes(1), [1], jobs.a_lock)
-    with pytest.raises(ProcessJobError, match=r"^.*<lambda> cannot be sent to a process of its own"):
-        results_in_order(Processes(1), [1], lambda job, _: job)
+    with pytest.raises(ProcessJobError, match=r"^the result of a_lock cannot be pickled"):
+        collect_results(Processes(1), [1], jobs.a_lock)
+    with pytest.raises(ProcessJobError, match=r"^.*<lambda> cannot be sent to another process"):
+        collect_results(Processes(1), [1], lambda job, _: job)
 
 
 def test_a_process_that_ends_by_an_error_of_its_own_was_not_killed() -> None:
-    said = "^the process that worked on [0-5] ended with exit code 1 before it was done$"
+    said = "^the process of [0-5] ended with exit code 1 before it was done$"
     began = time.monotonic()
     assert ended_of(jobs.unsayable, 3, ProcessLostError, said) == []
     assert time.monotonic() - began < 30, "threads that the work left are not waited for"
 
 
 def test_a_process_that_closes_its_pipes_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "_ENDING_S", 0.1)
-    with pytest.raises(ProcessLostError, match=r"^the process that worked on 1 closed the pipe .*, and was ended$"):
-        results_in_order(Processes(1), [1], jobs.closing_all_files)
+    monkeypatch.setattr(processes, "_END_TIMEOUT_S", 0.1)
+    with pytest.raises(ProcessLostError, match=r"^the process of 1 closed its answer pipe and was killed$"):
+        collect_results(Processes(1), [1], jobs.closing_all_files)
 
 
 def test_work_has_nothing_to_read() -> None:
-    assert results_in_order(Processes(1), [1, 2], jobs.reading) == [(1, "", b""), (2, "", b"")]
+    assert collect_results(Processes(1), [1, 2], jobs.reading) == [(1, "", b""), (2, "", b"")]
 
 
 def test_work_that_closes_standard_input_costs_no_other_job_anything() -> None:
-    assert results_in_order(Processes(1), [1, 2, 3], jobs.closing_standard_input) == [1, 2, 3]
+    assert collect_results(Processes(1), [1, 2, 3], jobs.closing_standard_input) == [1, 2, 3]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no process can be copied")
 def test_a_copy_of_a_process_answers_nothing() -> None:
-    assert results_in_order(Processes(1), [1, 2, 3], jobs.copying_itself) == [(True, 1), (True, 2), (True, 3)]
+    assert collect_results(Processes(1), [1, 2, 3], jobs.copying_itself) == [(True, 1), (True, 2), (True, 3)]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no process can be copied")
 def test_a_copy_that_lives_on_does_not_hide_that_its_process_was_killed(tmp_path: Path) -> None:
     began = time.monotonic()
     with pytest.raises(ProcessLostError, match="killed by SIGKILL"):
-        results_in_order(Processes(1), [tmp_path], jobs.leaving_a_copy)
+        collect_results(Processes(1), [tmp_path], jobs.leaving_a_copy)
     os.kill(int((tmp_path / "copy").read_text()), signal.SIGKILL)
     assert time.monotonic() - began < 30
 
 
 def test_the_main_module_of_a_process_has_no_name_that_work_could_be_taken_for() -> None:
-    assert results_in_order(Processes(1), [1], jobs.names_of_main) == [["json", "sys", "twinbench"]]
+    assert collect_results(Processes(1), [1], jobs.names_of_main) == [["json", "sys", "twinbench"]]
 
 
 def test_work_that_nobody_can_import_is_refused_before_anything_begins() -> None:
-    assert ended_of(lambda job, _: job, 2, ProcessJobError, "Work has to be a function of a module") == []
+    assert ended_of(lambda job, _: job, 2, ProcessJobError, "Work must be a function of an importable module") == []
 
 
 def test_a_job_that_cannot_be_sent_fails_alone() -> None:
     ended: list[Any] = []
     executor: Processes[Any, Any] = Processes(2)
-    with pytest.raises(ProcessJobError, match=r"^<unlocked _thread.lock .*> cannot be sent to a process of its own: "):
-        executor.run([1, threading.Lock(), 2], jobs.process_number, lambda job, _: ended.append(job), nothing_to_stop)
+    with pytest.raises(ProcessJobError, match=r"^<unlocked _thread.lock .*> cannot be sent to another process: "):
+        executor.run([1, threading.Lock(), 2], jobs.process_number, lambda job, _: ended.append(job), stop_nothing)
     assert sorted(ended) == [1, 2]
 
 
 def test_an_error_brings_the_traceback_of_its_process() -> None:
     with pytest.raises(ValueError, match="1 is odd") as raised:
-        results_in_order(Processes(1), [1], jobs.odd_ones_fail)
+        collect_results(Processes(1), [1], jobs.odd_ones_fail)
     [note] = raised.value.__notes__
     assert 'jobs.py", line' in note
 
 
 def test_large_content_and_prints_cross_or_do_not() -> None:
     content = os.urandom(2**20)
-    assert results_in_order(Processes(2), [content] * 3, jobs.a_megabyte) == [content[::-1]] * 3
-    assert results_in_order(Processes(1), [1, 2], jobs.printing) == [1, 2]
+    assert collect_results(Processes(2), [content] * 3, jobs.a_megabyte) == [content[::-1]] * 3
+    assert collect_results(Processes(1), [1, 2], jobs.printing) == [1, 2]
 
 
 def test_processes_are_kept_for_the_next_job_and_hold_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROVIDER_API_KEY", "secret")
-    assert results_in_order(Processes(1), ["PROVIDER_API_KEY"], jobs.environment) == [None]
-    numbers = set(results_in_order(Processes(2), range(20), jobs.process_number))
+    assert collect_results(Processes(1), ["PROVIDER_API_KEY"], jobs.environment) == [None]
+    numbers = set(collect_results(Processes(2), range(20), jobs.process_number))
     assert len(numbers) <= 2
     assert os.getpid() not in numbers
     assert not any(psutil.pid_exists(number) for number in numbers)
@@ -158,12 +158,12 @@ import sys
 from pathlib import Path
 
 from tests.executing import jobs
-from twinbench.executing.executor import results_in_order
+from twinbench.executing.executor import collect_results
 from twinbench.executing.processes import Processes
 
 folder = Path(sys.argv[1])
 print("the script runs", flush=True)
-results_in_order(Processes(2), [(folder, 0), (folder, 1)], jobs.written_down_and_waiting)
+collect_results(Processes(2), [(folder, 0), (folder, 1)], jobs.written_down_and_waiting)
 """
 
 
@@ -207,10 +207,10 @@ import sys
 from pathlib import Path
 
 from tests.executing import jobs
-from twinbench.executing.executor import results_in_order
+from twinbench.executing.executor import collect_results
 from twinbench.executing.processes import Processes
 
-results_in_order(Processes(1), [Path(sys.argv[1])], getattr(jobs, sys.argv[2]))
+collect_results(Processes(1), [Path(sys.argv[1])], getattr(jobs, sys.argv[2]))
 """
 
 
@@ -242,10 +242,10 @@ def test_a_process_whose_caller_ended_before_it_began_ends_too() -> None:
 
 CLOSED = """
 from tests.executing import jobs
-from twinbench.executing.executor import results_in_order
+from twinbench.executing.executor import collect_results
 from twinbench.executing.processes import Processes
 
-found = results_in_order(Processes(2), [1, 2, 3], jobs.printing)
+found = collect_results(Processes(2), [1, 2, 3], jobs.printing)
 with open("found", "w", encoding="utf-8") as file:
     file.write(str(found))
 """
@@ -262,7 +262,7 @@ import functools
 
 from tests.executing import jobs
 from twinbench.executing import processes
-from twinbench.executing.executor import nothing_to_stop, results_in_order
+from twinbench.executing.executor import stop_nothing, collect_results
 
 
 def main(number, _place):
@@ -281,13 +281,13 @@ def refuse(*_, **__):
 processes.subprocess.Popen = refuse
 executor = processes.Processes(2)
 for begin in (
-    lambda: executor.run([1, 2], main, print, nothing_to_stop),
-    lambda: executor.run([1, 2], Thing().work, print, nothing_to_stop),
-    lambda: results_in_order(executor, [1, 2], main),
-    lambda: results_in_order(executor, [1, 2], functools.partial(main)),
-    lambda: results_in_order(executor, [Thing], jobs.doubled),
-    lambda: results_in_order(executor, [[Thing()]], jobs.doubled),
-    lambda: results_in_order(executor, [main], jobs.doubled),
+    lambda: executor.run([1, 2], main, print, stop_nothing),
+    lambda: executor.run([1, 2], Thing().work, print, stop_nothing),
+    lambda: collect_results(executor, [1, 2], main),
+    lambda: collect_results(executor, [1, 2], functools.partial(main)),
+    lambda: collect_results(executor, [Thing], jobs.doubled),
+    lambda: collect_results(executor, [[Thing()]], jobs.doubled),
+    lambda: collect_results(executor, [main], jobs.doubled),
 ):
     try:
         begin()
@@ -299,9 +299,9 @@ for begin in (
 def test_what_stands_in_a_script_is_refused_before_a_process_is_started(tmp_path: Path) -> None:
     said = run_script(OF_MAIN, tmp_path).splitlines()
     assert len(said) == 7
-    assert all("stands in the script or notebook that runs; move it to a module that is imported" in s for s in said)
+    assert all("is defined in the script or notebook that runs; move it to an imported module" in s for s in said)
     assert [line.partition(" cannot be sent")[0] for line in said[:3]] == ["main", "Thing.work", "main"]
-    assert [("Thing stands" in line, "main stands" in line) for line in said] == [
+    assert [("Thing is defined" in line, "main is defined" in line) for line in said] == [
         *[(False, True), (True, False), (False, True), (False, True)],
         *[(True, False), (True, False), (False, True)],
     ]

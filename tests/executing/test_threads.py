@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from twinbench.executing.executor import nothing_to_stop
+from twinbench.executing.executor import stop_nothing
 from twinbench.executing.places import NoPlaceError, Places
 from twinbench.executing.threads import Threads
 
@@ -32,7 +32,7 @@ def test_jobs_of_a_lost_place_go_on_elsewhere() -> None:
         is_lost=lambda _, result: result == LOST,
         clear_up=lambda job, _: cleared.append(job),
     )
-    executor.run(range(4), work, lambda job, result: ended.append((job, result)), nothing_to_stop)
+    executor.run(range(4), work, lambda job, result: ended.append((job, result)), stop_nothing)
 
     assert sorted(ended) == [(job, "here") for job in range(4)]
     assert sorted(cleared) == [0, 1, 2, 3]
@@ -43,7 +43,7 @@ def test_jobs_of_a_lost_place_go_on_elsewhere() -> None:
 def test_the_last_place_is_never_given_up() -> None:
     executor: Threads[int, str, str] = Threads({"one": 2, "other": 1}, is_lost=lambda *_: True)
     ended: list[int] = []
-    executor.run(range(6), lambda *_: LOST, lambda job, _: ended.append(job), nothing_to_stop)
+    executor.run(range(6), lambda *_: LOST, lambda job, _: ended.append(job), stop_nothing)
     assert sorted(ended) == [0, 1, 2, 3, 4, 5]
 
 
@@ -58,7 +58,7 @@ def test_a_place_takes_as_many_jobs_at_once_as_it_has_room_for() -> None:
         return place
 
     assert executor.workers == 3
-    executor.run(range(3), work, lambda *_: None, nothing_to_stop)
+    executor.run(range(3), work, lambda *_: None, stop_nothing)
     assert sorted(seen) == ["one", "one", "other"]
 
 
@@ -69,33 +69,33 @@ def test_ended_jobs_are_cleared_up_side_by_side() -> None:
         both.wait()
 
     executor: Threads[int, str, int] = Threads({"one": 2}, clear_up=clear_up)
-    executor.run(range(2), lambda job, _: job, lambda *_: None, nothing_to_stop)
+    executor.run(range(2), lambda job, _: job, lambda *_: None, stop_nothing)
 
 
 def test_a_place_that_takes_no_job_is_refused() -> None:
     """As the last place, it would never be given up, and no job would be worked on."""
-    with pytest.raises(ValueError, match=r"^at least 1 job has to be worked on at once, not 0$"):
+    with pytest.raises(ValueError, match=r"^the number of workers must be at least 1, not 0$"):
         Threads({"one": 2, "other": 0})
-    with pytest.raises(ValueError, match="need a place"):
+    with pytest.raises(ValueError, match="at least one place"):
         Threads({})
 
 
 def test_jobs_wait_for_the_first_place_and_for_the_next_when_it_is_lost() -> None:
-    places: Places[str] = Places(wait_s=60, expected=4)
+    places: Places[str] = Places(wait_s=60, expected_capacity=4)
     executor: Threads[int, str, str] = Threads(places, is_lost=lambda _, result: result == LOST)
     worked: list[tuple[int, str]] = []
 
     def work(job: int, place: str) -> str:
         worked.append((job, place))
         if place == "first" and job == 1:
-            threading.Timer(0.1, places.join, ["second", 2]).start()
+            threading.Timer(0.1, places.add, ["second", 2]).start()
             return LOST
         return place
 
     assert executor.workers == 4
-    threading.Timer(0.1, places.join, ["first", 1]).start()
+    threading.Timer(0.1, places.add, ["first", 1]).start()
     ended: list[tuple[int, str]] = []
-    executor.run(range(4), work, lambda job, result: ended.append((job, result)), nothing_to_stop)
+    executor.run(range(4), work, lambda job, result: ended.append((job, result)), stop_nothing)
     assert sorted(ended) == [(0, "first"), (1, "second"), (2, "second"), (3, "second")]
     assert [place for _, place in worked] == ["first", "first", "second", "second", "second"]
 
@@ -121,7 +121,7 @@ def test_a_place_takes_first_what_it_prefers_and_leaves_to_others_what_they_pref
     executor: Threads[str, str, str] = Threads({"a": 1, "b": 1}, prefers=lambda job, place: job.startswith(place))
     ended: dict[str, str] = {}
     jobs = ["b1", "c1", "a1", "b2", "a2", "c2"]
-    executor.run(jobs, work, lambda job, place: ended.update({job: place}), nothing_to_stop)
+    executor.run(jobs, work, lambda job, place: ended.update({job: place}), stop_nothing)
     assert {job: place for job, place in ended.items() if job[0] in "ab"} == {
         "b1": "b",
         "b2": "b",
@@ -146,9 +146,9 @@ def test_executors_that_share_places_do_not_take_more_than_there_is_room() -> No
         return place
 
     def run() -> None:
-        executor: Threads[int, str, str] = Threads(places, at_once=2)
+        executor: Threads[int, str, str] = Threads(places, max_jobs=2)
         assert executor.workers == 2
-        executor.run(range(10), work, lambda *_: None, nothing_to_stop)
+        executor.run(range(10), work, lambda *_: None, stop_nothing)
 
     running = [threading.Thread(target=run) for _ in range(3)]
     for thread in running:
@@ -157,5 +157,5 @@ def test_executors_that_share_places_do_not_take_more_than_there_is_room() -> No
         thread.join()
     assert most["one"] <= 2
     assert most["other"] <= 1
-    with places.occupied() as place:
+    with places.reserved() as place:
         assert place in ("one", "other")

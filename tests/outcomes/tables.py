@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from twinbench.outcomes.keeping import TableInfo
-from twinbench.outcomes.reading import Read, Wanted, read_rows
+from twinbench.outcomes.reading import ReadOptions, ReadOutcomes, read_rows
 from twinbench.outcomes.table import Grid
 from twinbench.statistics.clusters import Floats
 
@@ -32,10 +32,10 @@ def outcome(model: str, task: str, resolved: object = True, cost: object = 1.0, 
 
 
 def a_grid(rows: Sequence[Mapping[str, Any]]) -> Grid:
-    read = Read()
-    read_rows(rows, "made", Wanted(), read)
-    outcomes = read.collected.outcomes()
-    assert outcomes is not None, read.collected.problems
+    read = ReadOutcomes()
+    read_rows(rows, "made", ReadOptions(), read)
+    outcomes = read.collector.to_outcomes()
+    assert outcomes is not None, read.collector.problems
     return outcomes.grid()
 
 

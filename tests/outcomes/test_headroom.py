@@ -19,9 +19,9 @@ from tests.examples import examples
 from tests.outcomes.tables import INFO, POOL, SHIPPED, TIERS, World, a_grid, grid_of, outcome, write_csv
 from tests.reports.pages import check
 from twinbench.errors import UsageError
-from twinbench.outcomes.foreseen import foresee
-from twinbench.outcomes.headroom import headroom
-from twinbench.outcomes.policies import cascade, constant, hull, mix, oracle
+from twinbench.outcomes.foreseen import make_forecast
+from twinbench.outcomes.headroom import compute_headroom
+from twinbench.outcomes.policies import cascade_policy, constant_policy, mixed_policy, oracle_policy, upper_hull
 from twinbench.outcomes.wording import headroom_notes
 from twinbench.statistics import Resampling
 from twinbench.storage.store import STORE_VARIABLE, Store
@@ -50,7 +50,7 @@ def test_the_part_of_a_split_has_the_same_figures_and_people_are_told_them() -> 
     for figure in ("75", "76", "77", "31.32", "33.67", "55.93", "84.87"):
         assert figure in ran.text
     assert "another scaffold" in ran.text
-    assert "no router" in ran.text
+    assert "not a router" in ran.text
 
 
 def rows(draw: Any, models: int, tasks: int) -> list[list[tuple[bool | None, float | None]]]:
@@ -72,7 +72,7 @@ def as_grid(table: list[list[tuple[bool | None, float | None]]]) -> Any:
 @examples(60, 500)
 @given(tables())
 def test_the_choice_in_hindsight_is_the_cheapest_known_solver(table: Any) -> None:
-    found = oracle(as_grid(table))
+    found = oracle_policy(as_grid(table))
     for task, outcomes in enumerate(zip(*table, strict=True)):
         solvers = [each for each in outcomes if each[0] is True]
         wanted = solvers or list(outcomes)
@@ -90,7 +90,7 @@ def test_a_cascade_is_the_mean_of_all_that_its_verifier_may_say(
     table: Any, sensitivity: float, specificity: float
 ) -> None:
     grid = as_grid(table)
-    found = cascade(grid, "c", sensitivity, specificity)
+    found = cascade_policy(grid, "c", sensitivity, specificity)
     last = len(table) - 1
     for task, outcomes in enumerate(zip(*table, strict=True)):
         if any(verdict is None or cost is None for verdict, cost in outcomes):
@@ -114,19 +114,19 @@ def test_a_cascade_is_the_mean_of_all_that_its_verifier_may_say(
 
 def test_what_a_policy_does_not_need_may_be_unknown() -> None:
     grid = as_grid([[(True, 0.1), (None, 0.1)], [(None, None), (True, 1.0)]])
-    assert cascade(grid, "c").solved.tolist()[0] == 1
-    assert math.isnan(cascade(grid, "c").solved[1])
-    assert mix(grid, [1, 0], "m").solved.tolist()[0] == 1
-    assert math.isnan(mix(grid, [0.5, 0.5], "m").solved[0])
-    assert constant(grid, 1, "high").known.tolist() == [False, True]
-    assert oracle(grid).solved.tolist() == [1, 1]
+    assert cascade_policy(grid, "c").solved.tolist()[0] == 1
+    assert math.isnan(cascade_policy(grid, "c").solved[1])
+    assert mixed_policy(grid, [1, 0], "m").solved.tolist()[0] == 1
+    assert math.isnan(mixed_policy(grid, [0.5, 0.5], "m").solved[0])
+    assert constant_policy(grid, 1, "high").known.tolist() == [False, True]
+    assert oracle_policy(grid).solved.tolist() == [1, 1]
 
 
 @examples(100, 1000)
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), min_size=1, max_size=8))
 def test_no_mix_of_two_points_beats_the_hull(points: list[tuple[int, int]]) -> None:
     plain = [(float(x), float(y)) for x, y in points]
-    corners = [plain[place] for place in hull(plain)]
+    corners = [plain[place] for place in upper_hull(plain)]
     assert corners == sorted(set(corners))
     xs, ys = zip(*corners, strict=True)
     for x, y in plain:
@@ -141,7 +141,7 @@ def test_kinds_of_tasks_inversions_and_penalties_are_counted() -> None:
         for number in range(2)
         for place, model in enumerate("ab")
     ]
-    found = headroom(a_grid(made), INFO, {"low": "a", "high": "b"}, penalty_usd=0.6, resampling=None)
+    found = compute_headroom(a_grid(made), INFO, {"low": "a", "high": "b"}, penalty_usd=0.6, resampling=None)
     assert found.kinds == {"solved_by_all": 2, "contested": 4, "hopeless": 2, "unknown": 2}
     [pair] = found.inversions.pairs
     assert (pair["lower_only"], pair["higher_only"], found.inversions.tasks, found.inversions.known) == (2, 2, 2, 8)
@@ -149,7 +149,7 @@ def test_kinds_of_tasks_inversions_and_penalties_are_counted() -> None:
     assert found.saving.against == "low"
     # To solve the hard ones costs more than low and a penalty do, so no router saves anything at this penalty.
     assert found.saving.usd == 0
-    dear = headroom(a_grid(made), INFO, {"low": "a", "high": "b"}, penalty_usd=2, resampling=None)
+    dear = compute_headroom(a_grid(made), INFO, {"low": "a", "high": "b"}, penalty_usd=2, resampling=None)
     assert dear.saving.usd == pytest.approx(2 * (0.1 + 2 - 1.0))
     bills = [each.bill_usd for each in (found.oracle, *found.of_kind("bound"))]
     assert bills == sorted(filter(None, bills), reverse=True)
@@ -202,29 +202,29 @@ def test_what_is_saved_is_of_tasks_that_are_known_of_every_tier() -> None:
         outcome("b", "t-1", 1, ""),
         outcome("b", "t-2", "", 0.25),
     ]
-    found = headroom(a_grid(rows), INFO, {"low": "a", "high": "b"}, penalty_usd=0.6, resampling=None)
+    found = compute_headroom(a_grid(rows), INFO, {"low": "a", "high": "b"}, penalty_usd=0.6, resampling=None)
     assert (found.saving.against, found.saving.tasks, found.saving.usd) == ("high", 1, 0.0)
     cheap = [outcome("c", "t-0", 1, 0.5), outcome("c", "t-9", 1, 9.0), *rows]
-    found = headroom(a_grid(cheap), INFO, {"low": "a", "high": "c"}, penalty_usd=0.6, resampling=None)
+    found = compute_headroom(a_grid(cheap), INFO, {"low": "a", "high": "c"}, penalty_usd=0.6, resampling=None)
     assert (found.saving.against, found.saving.tasks, found.saving.usd) == ("high", 1, 0.0)
     assert found.saving.share == 0
 
 
 def test_tiers_without_a_common_task_have_no_saving_and_no_bill_of_nothing() -> None:
     rows = [outcome("a", "t-0", 1, 1.0), outcome("b", "t-1", 1, 2.0)]
-    found = headroom(a_grid(rows), INFO, {"low": "a", "high": "b"}, penalty_usd=0.6, resampling=None)
+    found = compute_headroom(a_grid(rows), INFO, {"low": "a", "high": "b"}, penalty_usd=0.6, resampling=None)
     assert (found.saving.usd, found.saving.tasks) == (None, 0)
     [lot] = [each for each in found.of_kind("mix") if each.policy.name == "any tier by lot"]
     assert (lot.resolved, lot.cost_usd, lot.bill_usd) == (None, None, None)
     told = headroom_notes(found)
     assert not [each for each in told if "a lower tier costs more" in each]
-    turned = headroom(a_grid(rows), INFO, {"low": "b", "high": "a"}, penalty_usd=0.6, resampling=None)
+    turned = compute_headroom(a_grid(rows), INFO, {"low": "b", "high": "a"}, penalty_usd=0.6, resampling=None)
     assert "a lower tier costs more here than a higher one, and a cascade begins with" in "".join(
         headroom_notes(turned)
     )
     assert told[0].startswith("what a model chosen for each task could save is not known: no task has a verdict and")
     with pytest.raises(UsageError, match="no verdict and cost of every tier on any of the cases"):
-        foresee(a_grid(rows), INFO, {"low": "a", "high": "b"}, ["t-0", "t-1"], penalty_usd=0.6)
+        make_forecast(a_grid(rows), INFO, {"low": "a", "high": "b"}, ["t-0", "t-1"], penalty_usd=0.6)
 
 
 def test_a_model_may_have_a_comma_in_its_name(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,13 +266,15 @@ def test_the_library_gives_the_same_as_a_frame() -> None:
 def test_intervals_of_the_saving_hold_the_truth_on_simulated_tables() -> None:
     """A small version of ``tests/simulations/test_outcomes.py``."""
     world, random = World((-0.3, 0.8), (0.1, 0.9)), np.random.default_rng(7)
-    whole = headroom(world.draw(random, 40_000), INFO, {"low": "m-0", "high": "m-1"}, penalty_usd=0.6, resampling=None)
+    whole = compute_headroom(
+        world.draw(random, 40_000), INFO, {"low": "m-0", "high": "m-1"}, penalty_usd=0.6, resampling=None
+    )
     assert whole.saving.usd is not None
     truth = whole.saving.usd / whole.saving.tasks
     held = 0
     for seed in range(60):
         drawn = world.draw(random, 100)
-        found = headroom(
+        found = compute_headroom(
             drawn, INFO, {"low": "m-0", "high": "m-1"}, penalty_usd=0.6, resampling=Resampling(200, seed=seed)
         )
         assert found.saving.interval is not None

@@ -96,7 +96,7 @@ def test_json_of_one_model_is_called_by_its_folder_or_as_one_says(store: Store, 
         path.write_text(json.dumps(DETAILS), "utf-8")
     (tmp_path / "results" / "scores.json").write_text('[{"score": 1}]', "utf-8")
     ran = twinbench("outcomes", "import", nested, "--name", "one").succeeded()
-    assert "is taken for the tasks of model 'model-x'" in ran.err
+    assert "is read as the tasks of model 'model-x'" in ran.err
     assert [row["model"] for row in twinbench("outcomes", "show", "one", "--json").json["by_model"]] == ["model-x"]
     outcomes = imported(tmp_path / "results", store=store)
     assert described(outcomes) == [
@@ -111,7 +111,7 @@ def test_json_of_one_model_is_called_by_its_folder_or_as_one_says(store: Store, 
     (tmp_path / "results" / "torn.json").write_text('{"t-1": {"resol', "utf-8")
     with pytest.raises(ContentError, match=r"torn\.json: not JSON"):
         imported(tmp_path / "results", store=store, replace=True)
-    with pytest.raises(UsageError, match="is no run directory, and no"):
+    with pytest.raises(UsageError, match="is not a run directory and contains no"):
         imported(tmp_path / "results" / "model-z", store=Store(tmp_path / "x"), replace=True)
 
 
@@ -156,7 +156,7 @@ def test_columns_of_other_names_are_guessed_with_a_word_or_named(tmp_path: Path)
     path = write_csv(tmp_path / "odd.csv", rows)
     ran = twinbench("outcomes", "import", path, "--name", "odd", "--column", "cost_usd=usd").succeeded()
     for field, column in (("model", "LLM"), ("task", "Task"), ("resolved", "passed")):
-        assert f"note: column '{column}' is taken for {field}" in ran.err
+        assert f"note: column '{column}' is read as {field}" in ran.err
     shown = twinbench("outcomes", "show", "odd", "--json").json
     assert shown["columns"] == {"model": "LLM", "task": "Task", "resolved": "passed", "cost_usd": "usd"}
     assert shown["by_model"][0]["cost_usd"] == 3.0
@@ -169,15 +169,15 @@ def test_columns_of_other_names_are_guessed_with_a_word_or_named(tmp_path: Path)
         ([outcome("a", "t", 1, -1)], (), 1, "line 2, field cost: must be USD from 0"),
         ([outcome("a", "t", 1, "inf")], (), 1, "field cost: must be USD from 0"),
         ([outcome("", "t")], (), 1, "field model: must be a name"),
-        ([outcome("a", "t"), outcome("a", "t", 0)], (), 1, "line 3: a on t stands at line 2 already"),
-        ([{"model": "a", "resolved": 1}], (), 2, "no column says the task; there are 'model', 'resolved'"),
-        ([{"task": "a", "resolved": 1}], (), 2, "or the model of the whole file with --model NAME"),
+        ([outcome("a", "t"), outcome("a", "t", 0)], (), 1, "line 3: a on t is already at line 2"),
+        ([{"model": "a", "resolved": 1}], (), 2, "no column for task (columns: 'model', 'resolved')"),
+        ([{"task": "a", "resolved": 1}], (), 2, "or name the model of the whole file with --model NAME"),
         ([outcome("a", "t")], ("--column", "cost_usd=nope"), 2, "there is no such column"),
         ([outcome("a", "t")], ("--column", "colour=x"), 2, "FIELD is one of model, task, resolved"),
         ([outcome("a", "t")], ("--name", "openhands-verified"), 2, "ships with twinbench"),
         ([outcome("a", "t")], ("--model", ""), 2, "the model of all outcomes must be a name"),
         ([outcome("a", "t")], ("--workload", "a\x1b[31m"), 2, "the workload of all outcomes must be a name"),
-        ([outcome(" a", "t"), outcome("a ", " t", 0)], (), 1, "line 3: a on t stands at line 2 already"),
+        ([outcome(" a", "t"), outcome("a ", " t", 0)], (), 1, "line 3: a on t is already at line 2"),
     ],
 )
 def test_what_is_wrong_is_named_by_its_place_and_nothing_is_imported(
@@ -192,18 +192,18 @@ def test_what_is_wrong_is_named_by_its_place_and_nothing_is_imported(
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("x.csv", b"", "the file holds no outcomes"),
+        ("x.csv", b"", "the file contains no outcomes"),
         ("x.csv", b"model,task,model\n", "two columns have the same name: 'model'"),
         ("x.csv", b"model,task,resolved\na,b\n", "line 2: has 2 cells, where the first line has 3 names"),
         ("x.csv", b"model,task,resolved\na,\xff,1\n", "not UTF-8"),
         ("x.csv.gz", b"\x1f\x8b\x08garbage", "gzip data is damaged"),
         ("x.csv.gz", EMPTY_LINES, "more than 1,000,000 empty lines follow each other here"),
         ("x.jsonl.gz", EMPTY_LINES, "more than 1,000,000 empty lines follow each other here"),
-        ("x.json", b'{"t-1": {"cost": 1}}', "JSON of no form that is known"),
-        ("x.json", b'{"t-1": {"resolved": 1, "resolved": 0}}', "stands twice in one object"),
+        ("x.json", b'{"t-1": {"cost": 1}}', "JSON in an unknown format"),
+        ("x.json", b'{"t-1": {"resolved": 1, "resolved": 0}}', "occurs twice in one object"),
         ("x.jsonl", b'{"model": "a"\n', "not JSON"),
         ("x.parquet", b"no", "not a Parquet file"),
-        ("x.txt", b"no", "the ending says no format"),
+        ("x.txt", b"no", "unknown file format"),
     ],
 )
 def test_damaged_files_are_refused_in_words(tmp_path: Path, name: str, content: bytes, said: str) -> None:
@@ -219,7 +219,7 @@ def test_trials_of_a_column_are_no_twins_and_are_averaged(store: Store, tmp_path
     outcomes = imported(write_csv(tmp_path / "trials.csv", rows), store=store)
     grid = outcomes.grid()
     assert (grid.solved[0, 0], grid.verdicts[0, 0], grid.cost_usd[0, 0]) == (0.5, 4, 2.5)
-    assert grid.repeated
+    assert grid.has_repeated_trials
 
 
 def test_a_name_is_taken_once_and_tables_are_listed_and_removed(tmp_path: Path, store: Store) -> None:
@@ -236,7 +236,7 @@ def test_a_name_is_taken_once_and_tables_are_listed_and_removed(tmp_path: Path, 
     assert "mine" in damaged.text
     twinbench("outcomes", "rm", "mine").succeeded()
     assert "no table of outcomes 'mine'" in twinbench("outcomes", "show", "mine").err
-    assert "ships with twinbench and stays" in twinbench("outcomes", "rm", "openhands-verified").err
+    assert "ships with twinbench and cannot be removed" in twinbench("outcomes", "rm", "openhands-verified").err
 
 
 def test_the_library_refuses_as_the_command_does(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

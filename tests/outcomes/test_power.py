@@ -15,15 +15,15 @@ import twinbench as tb
 from tests.cli.commands import twinbench
 from tests.outcomes.tables import INFO, POOL, SHIPPED, World, a_grid, grid_of, outcome, write_csv
 from twinbench.errors import UsageError
-from twinbench.outcomes.noise import between_tables
-from twinbench.outcomes.pilot import chosen_tasks, pilot, rank_agreement
-from twinbench.outcomes.power import Plan, power
-from twinbench.outcomes.predictability import group_of, predictability, texts_of
+from twinbench.outcomes.noise import agreement_between_tables
+from twinbench.outcomes.pilot import choose_pilot, choose_tasks, rank_agreement
+from twinbench.outcomes.power import Plan, compute_power
+from twinbench.outcomes.predictability import default_group, group_texts, measure_predictability
 from twinbench.outcomes.wording import power_notes
 from twinbench.statistics import Resampling
 from twinbench.statistics.auc import stratified_auc
 from twinbench.statistics.comparing import sign_test
-from twinbench.statistics.planning import detectable_difference, needed_tasks, sign_test_power, sign_tests
+from twinbench.statistics.planning import detectable_difference, needed_tasks, sign_test_p_values, sign_test_power
 from twinbench.storage.store import STORE_VARIABLE, Store
 
 MODELS = ("--models", ",".join(POOL.values()))
@@ -66,14 +66,14 @@ def test_what_is_detectable_is_found_with_the_stated_power_in_simulated_comparis
 
 def test_many_sign_tests_are_those_of_one() -> None:
     plus, minus = np.random.default_rng(0).integers(0, 60, (2, 50))
-    assert sign_tests(plus, minus) == pytest.approx(
+    assert sign_test_p_values(plus, minus) == pytest.approx(
         [sign_test(int(a), int(b)) for a, b in zip(plus, minus, strict=True)]
     )
 
 
 def test_pairs_of_the_shipped_table_are_those_of_statsmodels() -> None:
     found = tb.outcomes_power(SHIPPED, list(POOL.values()), tasks=100, resampling=QUICK)
-    grid = tb.open_outcomes(SHIPPED).outcomes.grid().of(list(POOL.values()))
+    grid = tb.open_outcomes(SHIPPED).outcomes.grid().select_models(list(POOL.values()))
     for pair in found.pairs:
         first, second = (grid.solved[grid.models.index(name)] for name in (pair.first, pair.second))
         known = np.isfinite(first) & np.isfinite(second)
@@ -95,7 +95,7 @@ def test_all_models_of_the_table_are_ranked_and_people_are_told() -> None:
     assert low <= 4 < 20 < high, "models of the pool are in one crowd"
     assert [each["group"] for each in ran["models"]] == sorted(each["group"] for each in ran["models"])
     told = twinbench("outcomes", "power", SHIPPED, *MODELS, "--tasks", "100", "--resamples", "200").succeeded().text
-    for said in ("100 tasks find a difference of 10.4 points or more", "another scaffold", "bill of a task"):
+    for said in ("100 tasks detect a difference of 10.4 points or more", "another scaffold", "bill of a task"):
         assert said in told
 
 
@@ -107,12 +107,12 @@ def test_trials_are_compared_by_resampling_and_their_noise_is_told() -> None:
         for task in range(30)
         for trial in range(3)
     ]
-    found = power(a_grid(rows), INFO, Plan(30, 10), penalty_usd=0.6, resampling=QUICK)
+    found = compute_power(a_grid(rows), INFO, Plan(30, 10), penalty_usd=0.6, resampling=QUICK)
     assert [each.model for each in found.models] == ["good", "bad"]
     assert found.pairs[0].p is not None
     assert found.pairs[0].p < 0.001
-    with pytest.raises(UsageError, match="a comparison needs two models"):
-        power(a_grid(rows).of(["good"]), INFO, Plan(30, 10), penalty_usd=0.6, resampling=QUICK)
+    with pytest.raises(UsageError, match="a comparison needs at least two models"):
+        compute_power(a_grid(rows).select_models(["good"]), INFO, Plan(30, 10), penalty_usd=0.6, resampling=QUICK)
 
 
 def test_agreement_of_trials_and_of_two_tables(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +130,7 @@ def test_agreement_of_trials_and_of_two_tables(store: Store, tmp_path: Path, mon
     ]
     assert all(each["interval"][0] < each["share"] < each["interval"][1] for each in found)
     assert "two trials of a agree on 80.0 %" in twinbench(*command).text
-    nothing = between_tables(grid_of(np.array([[1.0]])), grid_of(np.array([[math.nan]])), {}, None)
+    nothing = agreement_between_tables(grid_of(np.array([[1.0]])), grid_of(np.array([[math.nan]])), {}, None)
     assert [(each.tasks, each.share) for each in nothing] == [(0, None)]
 
 
@@ -139,7 +139,7 @@ def test_a_pilot_beats_random_tasks_on_models_left_out_of_a_simulated_world() ->
     world, random = World(tuple(np.linspace(-1, 1, 30))), np.random.default_rng(5)
     ahead = 0.0
     for seed in range(4):
-        found = pilot(world.draw(random, 200), 20, seed)
+        found = choose_pilot(world.draw(random, 200), 20, seed)
         assert found.agreement is not None
         assert found.random_agreement is not None
         ahead += found.agreement - found.random_agreement
@@ -148,11 +148,11 @@ def test_a_pilot_beats_random_tasks_on_models_left_out_of_a_simulated_world() ->
 
 def test_a_pilot_is_seeded_nested_and_honest_about_few_models() -> None:
     grid = tb.open_outcomes(SHIPPED).outcomes.grid()
-    one, again, more = pilot(grid, 10, 3), pilot(grid, 10, 3), pilot(grid, 20, 3)
+    one, again, more = choose_pilot(grid, 10, 3), choose_pilot(grid, 10, 3), choose_pilot(grid, 20, 3)
     assert one == again
     assert list(more.tasks[:10]) == list(one.tasks)
     assert len(set(more.tasks)) == 20
-    few = pilot(grid.of(list(POOL.values())), 10)
+    few = choose_pilot(grid.select_models(list(POOL.values())), 10)
     assert few.agreement is None
     told = (
         twinbench("outcomes", "power", SHIPPED, *MODELS, "--pilot", "50", "--resamples", "0", "--json").succeeded().json
@@ -160,14 +160,14 @@ def test_a_pilot_is_seeded_nested_and_honest_about_few_models() -> None:
     assert told["pilot"]["models"] == 34, "all models of the table take part"
     assert told["pilot"]["agreement"] > told["pilot"]["random_between"][1]
     for size in (0, 500):
-        with pytest.raises(UsageError, match="a pilot has fewer"):
-            pilot(grid, size)
+        with pytest.raises(UsageError, match="must be less than"):
+            choose_pilot(grid, size)
 
 
 def test_tasks_that_tell_models_apart_come_first_and_others_fill_up() -> None:
     solved = np.array([[1, 1, 0, 1], [1, 0, 0, 0], [1, 0, 0, 0]], float)
-    assert sorted(chosen_tasks(solved, 2).tolist()) == [1, 3]
-    assert chosen_tasks(solved, 4).tolist()[2:] == [0, 2]
+    assert sorted(choose_tasks(solved, 2).tolist()) == [1, 3]
+    assert choose_tasks(solved, 4).tolist()[2:] == [0, 2]
     every = np.ones(3, bool)
     assert rank_agreement(np.arange(3.0), np.arange(3.0), every) == 1
     assert rank_agreement(np.arange(3.0), -np.arange(3.0), every) == -1
@@ -183,15 +183,15 @@ def test_a_text_that_tells_the_verdict_is_found_and_one_that_does_not_is_not(tmp
         for place, name in enumerate(grid.tasks)
     }
     groups = {name: f"repo-{place % 7}" for place, name in enumerate(grid.tasks)}
-    telling, silent = predictability(grid, texts_of(texts, groups))
+    telling, silent = measure_predictability(grid, group_texts(texts, groups))
     assert telling.auc == pytest.approx(1.0)
     assert silent.interval is not None
     assert silent.interval[0] < 0.5, "no better than chance"
     with pytest.raises(UsageError, match="at least 50 are needed"):
-        predictability(grid, texts_of(dict(list(texts.items())[:10])))
-    with pytest.raises(UsageError, match="all tasks with a text are of one group"):
-        predictability(grid, texts_of(texts, dict.fromkeys(texts, "one")))
-    assert group_of("django__django-12345") == "django__django"
+        measure_predictability(grid, group_texts(dict(list(texts.items())[:10])))
+    with pytest.raises(UsageError, match="all tasks with a text are in one group"):
+        measure_predictability(grid, group_texts(texts, dict.fromkeys(texts, "one")))
+    assert default_group("django__django-12345") == "django__django"
     wrong = tmp_path / "tasks.jsonl"
     wrong.write_text(json.dumps({"instance_id": "t-0000"}) + "\n", "utf-8")
     ran = twinbench("outcomes", "power", SHIPPED, *MODELS, "--text", wrong)
@@ -232,7 +232,7 @@ def test_the_issue_s_text_predicts_next_to_nothing(shared: Path) -> None:
 
 def test_models_without_a_common_verdict_are_not_called_equal() -> None:
     rows = [outcome("a", "t-0"), outcome("b", "t-1"), outcome("c", "t-0", "")]
-    found = power(a_grid(rows), INFO, Plan(10, 5), penalty_usd=0.6, resampling=None)
+    found = compute_power(a_grid(rows), INFO, Plan(10, 5), penalty_usd=0.6, resampling=None)
     assert [(pair.tasks, pair.difference, pair.p_holm) for pair in found.pairs] == [(0, None, None)] * 3
     assert {each.model: each.resolved for each in found.models} == {"a": 1, "b": 1, "c": None}
     assert "a less b: not known, since no task has a verdict of both" in power_notes(found)
@@ -253,7 +253,7 @@ def test_workloads_in_which_nothing_can_be_compared_are_left_out(
     ("more", "said"),
     [
         (("--models", "nobody,GLM-5"), "no model 'nobody'"),
-        (("--models", "GLM-5,GLM-5"), "stands twice"),
+        (("--models", "GLM-5,GLM-5"), "named twice"),
         (("--power", "1"), "give a chance between 0 and 1"),
         (("--difference", "0"), "points from 0 to 100"),
         (("--against", "nothing"), "no table of outcomes 'nothing'"),

@@ -12,7 +12,7 @@ import pytest
 from tests.banks import write_jsonl
 from tests.cli.commands import twinbench
 from tests.outcomes.tables import INFO, POOL, SHIPPED, TIERS, World, grid_of, outcome, write_csv
-from twinbench.outcomes.foreseen import foresee
+from twinbench.outcomes.foreseen import make_forecast
 from twinbench.storage.store import STORE_VARIABLE, Store
 
 VERDICTS: dict[str, tuple[Any, Any]] = {
@@ -77,14 +77,14 @@ def test_cases_that_can_show_something_are_told_from_those_that_cannot() -> None
     world, random = World((-1.0, 1.0), (0.02, 0.9)), np.random.default_rng(6)
     grid = world.draw(random, 600)
     tiers = {"low": "m-0", "high": "m-1"}
-    many = foresee(grid, INFO, tiers, grid.tasks, trials=2, penalty_usd=2)
-    few = foresee(grid, INFO, tiers, [*grid.tasks[:6], "not-there"], penalty_usd=2)
+    many = make_forecast(grid, INFO, tiers, grid.tasks, trials=2, penalty_usd=2)
+    few = make_forecast(grid, INFO, tiers, [*grid.tasks[:6], "not-there"], penalty_usd=2)
     assert many.can_show
     assert not few.can_show
     assert (few.cases, len(few.headroom.tasks)) == (7, 6)
     low = float(grid.cost_usd[0].sum())
     assert many.cost_usd()["low"] == pytest.approx(2 * low), "two trials"
-    same = foresee(grid_of(np.ones((2, 40))), INFO, tiers, [f"t-{n:04}" for n in range(40)], penalty_usd=2)
+    same = make_forecast(grid_of(np.ones((2, 40))), INFO, tiers, [f"t-{n:04}" for n in range(40)], penalty_usd=2)
     assert (same.detectable_usd, same.can_show) == (None, False)
 
 
@@ -103,7 +103,7 @@ def test_a_dry_run_says_what_a_table_of_outcomes_knows_of_its_cases(
     known = ("--outcomes", "r", "--tiers", "low=a,high=b")
     told = twinbench(*run, "--dry-run", *known).succeeded().text
     assert "by the outcomes r, which has 21 of 21 cases: always low 2.10, always high 10.50 USD" in told
-    assert "21 cases find" in told
+    assert "21 cases detect" in told
     found = twinbench(*run, "--dry-run", *known, "--trials", "3", "--json").succeeded().json["outcomes"]
     assert found["cost_usd"] == pytest.approx({"low": 6.3, "high": 31.5})
     assert found["best_single"] == "low"

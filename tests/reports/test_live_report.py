@@ -72,7 +72,7 @@ def test_a_run_of_many_cases_has_intervals_and_one_of_few_says_why_not(
     words = " ".join(reported(many, two_runs[0]).text.split())
     assert f"[{low:.2f}, {high:.2f}]" in words
     assert "In brackets: 95 % intervals" in words
-    assert f"No intervals of {two_runs[0].name}: too little: 2 cases with a verdict" in words
+    assert f"No intervals of {two_runs[0].name}: only 2 cases with a verdict" in words
 
 
 def test_causes_are_named_with_what_they_mean(two_runs: tuple[Path, Path]) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from tests.outcomes.tables import INFO, World
-from twinbench.outcomes.headroom import headroom
-from twinbench.outcomes.pilot import chosen_tasks, pilot, rank_agreement
+from twinbench.outcomes.headroom import compute_headroom
+from twinbench.outcomes.pilot import choose_pilot, choose_tasks, rank_agreement
 from twinbench.statistics import Resampling
 from twinbench.statistics.comparing import mcnemar
 from twinbench.statistics.planning import detectable_difference
@@ -27,11 +27,11 @@ TABLES, RESAMPLES = 500, 500
 @pytest.mark.parametrize("abilities", [(-0.4, 0.2, 0.9), (1.0, 1.05, 1.1)], ids=["apart", "alike"])
 def test_intervals_hold_the_truth(tasks: int, abilities: tuple[float, ...]) -> None:
     world, random = World(abilities, PRICES), np.random.default_rng([tasks, round(10 * abs(abilities[0]))])
-    whole = headroom(world.draw(random, 200_000), INFO, TIERS, penalty_usd=0.6, resampling=None)
+    whole = compute_headroom(world.draw(random, 200_000), INFO, TIERS, penalty_usd=0.6, resampling=None)
     truth = {each.policy.name: each for each in whole.policies}
     held: dict[str, list[bool]] = {}
     for seed in range(TABLES):
-        found = headroom(
+        found = compute_headroom(
             world.draw(random, tasks), INFO, TIERS, penalty_usd=0.6, resampling=Resampling(RESAMPLES, seed=seed)
         )
         for each in found.policies:
@@ -89,7 +89,7 @@ def test_a_pilot_beats_random_tasks_on_models_left_out(models: int, size: int) -
     for seed in range(40):
         world = World(tuple(random.normal(0, 0.6, 2 * models)))
         drawn = world.draw(random, 300)
-        found = pilot(drawn.of(drawn.models[:models]), size, seed)
+        found = choose_pilot(drawn.select_models(drawn.models[:models]), size, seed)
         assert found.agreement is not None
         assert found.random_agreement is not None
         mine.append(found.agreement)
@@ -97,7 +97,7 @@ def test_a_pilot_beats_random_tasks_on_models_left_out(models: int, size: int) -
         # The other half had no part in anything: their true order is that of their abilities.
         abilities, half = np.array(world.abilities)[models:], np.ones(models, bool)
         for into, tasks in (
-            (fresh, chosen_tasks(drawn.solved[:models], size)),
+            (fresh, choose_tasks(drawn.solved[:models], size)),
             (fresh_random, random.choice(300, size, replace=False)),
         ):
             into.append(rank_agreement(drawn.solved[models:][:, tasks].mean(axis=1), abilities, half))

@@ -17,7 +17,7 @@ from static_track.predictions import Predictions
 from static_track.scoring import Scorer
 from twinbench.reading.numbered import NumberedRow
 from twinbench.storage.manifest_files import static_manifest
-from twinbench.text.tokens import TokenizerSet, tokenizer_set
+from twinbench.text.tokens import TokenizerSet, find_tokenizer_set
 
 Row = dict[str, Any]
 Answers = Mapping[str, int | None]
@@ -29,7 +29,7 @@ MANIFEST = static_manifest()
 @cache
 def tokenizers() -> TokenizerSet:
     """The locked set, its files read once a process."""
-    return tokenizer_set(MANIFEST)
+    return find_tokenizer_set(MANIFEST)
 
 
 def parsed(rows: Sequence[Row]) -> ParsedBank:

@@ -343,10 +343,10 @@ def test_two_processes_may_score_the_same_router_at_once(tmp_path: Path, store: 
 
 def test_of_two_writers_of_the_same_result_the_second_finds_it_there(store: Store) -> None:
     path = store.root / "scores" / "some-fingerprint"
-    with store.aside(path) as slow:
+    with store.replacing(path) as slow:
         slow.mkdir(parents=True)
         (slow / "score.parquet").write_text("the same", "utf-8")
-        with store.aside(path) as fast:
+        with store.replacing(path) as fast:
             fast.mkdir()
             (fast / "score.parquet").write_text("the same", "utf-8")
     assert [(file.name, file.read_text("utf-8")) for file in path.iterdir()] == [("score.parquet", "the same")]

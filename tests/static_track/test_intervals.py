@@ -256,7 +256,7 @@ def test_a_single_trajectory_of_a_workload_takes_no_interval_away() -> None:
     assert all(each.ends is not None for each in by_workload["a"].values())
     for each in by_workload["alone"].values():
         assert each.ends is None
-        assert each.reason == "too little: 1 trajectory, but an interval at this level needs 6"
+        assert each.reason == "only 1 trajectory, but an interval at this level needs 6"
 
 
 def test_an_interval_of_a_workload_is_that_of_a_bank_of_it_alone() -> None:
@@ -274,7 +274,7 @@ def test_two_dear_trajectories_that_pass_do_not_make_an_interval_narrow(monkeypa
         return {name: each.ends[1] - each.ends[0] for name, each in found.items() if each.ends is not None}
 
     collapsed = widths()
-    monkeypatch.setattr("twinbench.statistics.clusters.FEWEST_ALONE", 2)
+    monkeypatch.setattr("twinbench.statistics.clusters.MIN_CLUSTERS_ALONE", 2)
     by_themselves = widths()
     assert set(collapsed) == set(by_themselves) == set(SCORES)
     for name in ("row_pass", "traj_pass", "cost_save", "combined"):
@@ -338,7 +338,7 @@ def test_tests_count_groups() -> None:
     assert found.p is not None
     assert found.p >= 0.9
     few = RouterSample([several_draws(5)], QUICK)
-    assert few.shortage == "too little: 5 groups, but an interval at this level needs 6"
+    assert few.shortage == "only 5 groups, but an interval at this level needs 6"
 
 
 def test_a_group_may_reach_over_workloads_and_is_drawn_as_one() -> None:

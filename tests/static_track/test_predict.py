@@ -138,7 +138,7 @@ def test_the_outcome_is_the_visible_text_under_the_chosen_tiers_own_tokenizer(ti
     first, second = router.calls
     assert outcome.candidate == first.candidates[tier]
     assert outcome.text == 'First <EOT>\nbash\n{"n": 1}'
-    tokenizer = in_memory.tokenizers().tokenizers[in_memory.tokenizers().of_tier(tier)]
+    tokenizer = in_memory.tokenizers().tokenizers[in_memory.tokenizers().tokenizer_name(tier)]
     # The bill counts this row's output with the target's tokenizer, whoever was chosen; what a router sees must not.
     assert outcome.usage.output == sum(tokenizer.count(["First <EOT>", 'bash\n{"n": 1}'])) + 2 * 4
     assert outcome.usage.cache_write == first.prompt_tokens(outcome.candidate)

@@ -70,7 +70,7 @@ def test_where_no_case_is_resolved_the_bill_reaches_down() -> None:
 def test_too_few_cases_and_no_resamples_give_a_reason() -> None:
     few, reason = run_intervals(names(5), cases([0] * 5), PENALTY, QUICK)
     assert set(few.values()) == {None}
-    assert reason == "too little: 5 cases with a verdict, but an interval at this level needs 6"
+    assert reason == "only 5 cases with a verdict, but an interval at this level needs 6"
     nothing, reason = run_intervals(names(20), cases([0] * 20), PENALTY, None)
     assert set(nothing.values()) == {None}
     assert reason == "not asked for: 0 resamples"

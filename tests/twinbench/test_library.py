@@ -14,7 +14,7 @@ import pytest
 import twinbench as tb
 from tests.banks import a_trajectory, import_rows
 from tests.outcomes.tables import SHIPPED
-from twinbench.display.frames import KINDS, frame
+from twinbench.display.frames import FRAME_KINDS, make_data_frame
 from twinbench.errors import UsageError
 from twinbench.storage.store import STORE_VARIABLE, Store
 
@@ -121,18 +121,18 @@ def test_a_bank_is_a_frame_without_its_messages(store: Path) -> None:
 
 def test_what_is_installed_decides_the_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     rows: list[dict[str, Any]] = [{"a": 1, "b": None}, {"a": 2, "c": "x"}]
-    assert frame(rows, "pyarrow").column_names == ["a", "b", "c"]
-    assert list(frame(rows).columns) == ["a", "b", "c"]
+    assert make_data_frame(rows, "pyarrow").column_names == ["a", "b", "c"]
+    assert list(make_data_frame(rows).columns) == ["a", "b", "c"]
     monkeypatch.setitem(sys.modules, "pandas", None)
     monkeypatch.setitem(sys.modules, "polars", None)
-    assert frame(rows).num_rows == 2
+    assert make_data_frame(rows).num_rows == 2
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(UsageError, match="pip install pandas"):
-        frame(rows)
+        make_data_frame(rows)
     with pytest.raises(UsageError, match="pip install polars"):
-        frame(rows, "polars")
-    with pytest.raises(UsageError, match=", ".join(KINDS)):
-        frame(rows, "excel")
+        make_data_frame(rows, "polars")
+    with pytest.raises(UsageError, match=", ".join(FRAME_KINDS)):
+        make_data_frame(rows, "excel")
 
 
 @pytest.mark.slow

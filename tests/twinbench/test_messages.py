@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from tests import oracle, strategies
 from tests.examples import examples
 from twinbench.text.messages import (
-    BLOCK_TEXT,
+    BLOCK_TEXT_RULES,
     COUNTED_BLOCKS,
-    PROTOCOL_TEXT,
+    PROTOCOL_TEXT_RULES,
     exact_key,
-    message_problems,
+    find_message_problems,
     message_text,
     semantic_key,
-    text_rules,
+    text_rules_version,
 )
 
 
@@ -139,7 +139,7 @@ def test_a_message_needs_the_later_text_rules_exactly_where_it_has_a_block_that_
     content = message.get("content")
     blocks = content if isinstance(content, list) else []
     counted = any(isinstance(block, dict) and block.get("type") in COUNTED_BLOCKS for block in blocks)
-    assert text_rules(message) == (BLOCK_TEXT if counted else PROTOCOL_TEXT)
+    assert text_rules_version(message) == (BLOCK_TEXT_RULES if counted else PROTOCOL_TEXT_RULES)
     if not counted:
         plain = [block for block in blocks if isinstance(block, str) or block.get("text")]
         by_protocol = [block if isinstance(block, str) else block["text"] for block in plain]
@@ -149,7 +149,7 @@ def test_a_message_needs_the_later_text_rules_exactly_where_it_has_a_block_that_
 @examples(80, 300)
 @given(strategies.messages())
 def test_whatever_the_protocol_has_is_a_message(message: dict[str, Any]) -> None:
-    assert list(message_problems(message)) == []
+    assert list(find_message_problems(message)) == []
 
 
 JSON = st.recursive(
@@ -171,9 +171,9 @@ JSON = st.recursive(
 @settings(max_examples=500)
 @given(JSON)
 def test_what_passes_as_a_message_has_a_text_and_keys_whatever_it_is(value: Any) -> None:
-    if list(message_problems(value)):
+    if list(find_message_problems(value)):
         return
     assert isinstance(message_text(value), str)
     assert message_text(value) == oracle.text_of_message(value)
     semantic_key(value)
-    text_rules(value)
+    text_rules_version(value)

@@ -59,15 +59,15 @@ KEPT: dict[str, tuple[str, Any]] = {
 }  # fmt: skip
 
 REFUSED: dict[str, tuple[str, str, str]] = {
-    "NaN": ("'NaN'::DOUBLE", "x", "NaN is no JSON number"),
-    "Infinity": ("'Infinity'::FLOAT", "x", "Infinity is no JSON number"),
-    "minus Infinity": ("'-Infinity'::DOUBLE", "x", "-Infinity is no JSON number"),
-    "NaN in an object": ("{'a': [1.0::DOUBLE, 'NaN'::DOUBLE]}", "x.a[1]", "NaN is no JSON number"),
-    "NaN in a map": ("MAP {'k': 'NaN'::DOUBLE}", "x.k", "NaN is no JSON number"),
-    "bytes of no text": ("'\\xFF\\x00'::BLOB", "x", "holds bytes that are no text: not UTF-8 at byte 1"),
-    "bytes of no text in a list": ("['a'::BLOB, 'b\\xE9'::BLOB]", "x[1]", "not UTF-8 at byte 2"),
-    "NaN in JSON": ("'[1, NaN]'::JSON", "x[1]", "NaN is no JSON number"),
-    "JSON that is none, as DuckDB does not see": ("'[1, Infinity]'::JSON", "x[1]", "Infinity is no JSON number"),
+    "NaN": ("'NaN'::DOUBLE", "x", "NaN is not a JSON number"),
+    "Infinity": ("'Infinity'::FLOAT", "x", "Infinity is not a JSON number"),
+    "minus Infinity": ("'-Infinity'::DOUBLE", "x", "-Infinity is not a JSON number"),
+    "NaN in an object": ("{'a': [1.0::DOUBLE, 'NaN'::DOUBLE]}", "x.a[1]", "NaN is not a JSON number"),
+    "NaN in a map": ("MAP {'k': 'NaN'::DOUBLE}", "x.k", "NaN is not a JSON number"),
+    "bytes of no text": ("'\\xFF\\x00'::BLOB", "x", "holds bytes that are not text: invalid UTF-8 at byte 1"),
+    "bytes of no text in a list": ("['a'::BLOB, 'b\\xE9'::BLOB]", "x[1]", "invalid UTF-8 at byte 2"),
+    "NaN in JSON": ("'[1, NaN]'::JSON", "x[1]", "NaN is not a JSON number"),
+    "JSON that is none, as DuckDB does not see": ("'[1, Infinity]'::JSON", "x[1]", "Infinity is not a JSON number"),
 }
 
 
@@ -115,7 +115,7 @@ def test_a_text_that_should_be_json_is_refused_by_row_and_field(tmp_path: Path) 
 
     assert fine == NumberedRow(1, {"messages": [1]})
     assert str(cut) == f"{path}, row 2, field messages: not JSON: Expecting ',' delimiter at column 3"
-    assert str(twice) == f"{path}, row 3, field messages.a: stands twice in one object"
+    assert str(twice) == f"{path}, row 3, field messages.a: occurs twice in one object"
 
 
 def test_a_json_column_that_duckdb_refuses_is_named(tmp_path: Path) -> None:
@@ -159,13 +159,13 @@ def test_columns_that_differ_in_capitals_alone_are_refused(tmp_path: Path) -> No
     pq.write_table(pa.table({"id": ["a"], "ID": ["b"]}), path)
     (found,) = file_rows(path)
     assert isinstance(found, Problem)
-    assert "has two columns of one name, but for capitals" in found.what
+    assert "has two columns whose names differ only in case" in found.what
 
 
 def test_a_column_whose_name_duckdb_needs_is_refused(tmp_path: Path) -> None:
     (found,) = file_rows(write_parquet(tmp_path / "a.parquet", "SELECT 1 AS file_row_number"))
     assert isinstance(found, Problem)
-    assert "has a column called file_row_number, which DuckDB needs" in found.what
+    assert "has a column named file_row_number, which DuckDB reserves" in found.what
 
 
 def test_rows_come_in_their_order_over_row_groups_and_ranges(tmp_path: Path) -> None:

@@ -50,8 +50,14 @@ def edited(name: str, edit: Edit, folder: Path) -> Path:
 
 # What is wrong: the manifest, what stands there, what stands there instead, the field named, and words of the message.
 REFUSED: dict[str, tuple[str, str, str, str, str]] = {
-    "unknown field": (STATIC, "[rates]", "surprise = 1\n[rates]", "surprise", "not a field"),
-    "unknown field of a price": (STATIC, "output = 0.5 }", "output = 0.5, tax = 1 }", "rates.low.tax", "not a field"),
+    "unknown field": (STATIC, "[rates]", "surprise = 1\n[rates]", "surprise", "is not a known field"),
+    "unknown field of a price": (
+        STATIC,
+        "output = 0.5 }",
+        "output = 0.5, tax = 1 }",
+        "rates.low.tax",
+        "is not a known field",
+    ),
     "negative price": (STATIC, "output = 0.5", "output = -0.5", "rates.low.output", "must be at least 0"),
     "price that is not a number": (STATIC, "output = 0.5", "output = nan", "rates.low.output", "finite"),
     "endless price": (LIVE, "output = 0.378", "output = inf", "candidates[0].prices.output", "finite"),

@@ -11,7 +11,7 @@ import duckdb
 import pytest
 
 from twinbench.errors import Problem, UsageError
-from twinbench.reading.rows import file_rows, require_file, unit_of
+from twinbench.reading.rows import file_rows, require_file, row_unit
 from twinbench.reading.strict_json import NotJsonError, parse_json
 
 ROWS: list[Any] = [{"id": "a", "n": 1, "of": {"x": ["\u2028"]}}, {"id": "b", "n": 2, "of": {"x": []}}]
@@ -35,7 +35,7 @@ def test_rows_are_the_same_in_every_format(tmp_path: Path, name: str) -> None:
         path.write_bytes(json.dumps(ROWS).encode() if name == "a.json" else lines)
     found = list(file_rows(path))
     assert [(each.number, each.row) for each in found if not isinstance(each, Problem)] == [(1, ROWS[0]), (2, ROWS[1])]
-    assert unit_of(path) == ("line" if "jsonl" in name else "row")
+    assert row_unit(path) == ("line" if "jsonl" in name else "row")
 
 
 def test_texts_of_a_parquet_column_are_json_where_the_reader_says_so(tmp_path: Path) -> None:
@@ -60,5 +60,5 @@ def test_what_is_no_json_says_whether_it_is_cut_short(text: str, cut: bool) -> N
 
 def test_a_file_is_refused_by_its_ending(tmp_path: Path) -> None:
     (tmp_path / "a.txt").touch()
-    with pytest.raises(UsageError, match=r"a.txt: the ending says no format; known are .x, .y, or else$"):
+    with pytest.raises(UsageError, match=r"a.txt: unknown file format; the name must end in one of .x, .y, or else$"):
         require_file(tmp_path / "a.txt", (".x", ".y"), also="or else")

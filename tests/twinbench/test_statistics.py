@@ -21,7 +21,7 @@ from tests.examples import examples
 from twinbench.statistics import Resampling
 from twinbench.statistics.clusters import Clusters, Floats
 from twinbench.statistics.comparing import holm, mcnemar, needed_clusters, rank_ranges, sign_test
-from twinbench.statistics.intervals import bca, exact_bound, p_values, share_interval
+from twinbench.statistics.intervals import bca_intervals, exact_bound, p_values, share_interval
 from twinbench.statistics.sampling import Distribution, bootstrap
 from twinbench.statistics.swapping import swap_test
 
@@ -45,16 +45,21 @@ def observed(count: int, seed: int = 0) -> Floats:
 
 
 def one_stratum(count: int) -> Clusters:
-    return Clusters.of([f"{number:05}" for number in range(count)])
+    return Clusters.from_names([f"{number:05}" for number in range(count)])
 
 
 # --- Drawing --------------------------------------------------------------------------------------------------------
 
 
 def test_a_cluster_is_drawn_whole_and_within_its_stratum() -> None:
-    clusters = Clusters.of(["b", "a", "b", "a", "c"], ["x", "x", "x", "y", "y"])
+    clusters = Clusters.from_names(["b", "a", "b", "a", "c"], ["x", "x", "x", "y", "y"])
     assert (clusters.strata, clusters.sizes, len(clusters)) == (["x", "y"], [2, 2], 4)
-    assert clusters.sums([[1.0], [10.0], [100.0], [1000.0], [10_000.0]]).tolist() == [[10], [101], [1000], [10_000]]
+    assert clusters.sum_by_cluster([[1.0], [10.0], [100.0], [1000.0], [10_000.0]]).tolist() == [
+        [10],
+        [101],
+        [1000],
+        [10_000],
+    ]
 
     seen: set[float] = set()
 
@@ -62,14 +67,16 @@ def test_a_cluster_is_drawn_whole_and_within_its_stratum() -> None:
         seen.update(sums[..., 0].ravel().tolist())
         return total(sums)
 
-    clusters = Clusters.of(["b", "a", "b"])
-    bootstrap(clusters, [clusters.sums([[1.0], [10.0], [100.0]])], watched, Resampling(200))
+    clusters = Clusters.from_names(["b", "a", "b"])
+    bootstrap(clusters, [clusters.sum_by_cluster([[1.0], [10.0], [100.0]])], watched, Resampling(200))
     assert seen == {111, 20, 202}, "of two, one is drawn and counts twice"
 
 
 def test_the_standard_error_of_a_sum_is_that_of_the_textbook() -> None:
     values = np.random.default_rng(3).normal(5, 1, (40, 1))
-    clusters = Clusters.of([f"{number:02}" for number in range(40)], [f"{number // 10}" for number in range(40)])
+    clusters = Clusters.from_names(
+        [f"{number:02}" for number in range(40)], [f"{number // 10}" for number in range(40)]
+    )
     (drawn,) = bootstrap(clusters, [values], total, Resampling(20_000))
     textbook = np.sqrt(sum(10 * np.var(values[start : start + 10], ddof=1) for start in range(0, 40, 10)))
     assert drawn.standard_error[0] == pytest.approx(textbook, rel=0.03)
@@ -80,7 +87,7 @@ def test_the_standard_error_of_a_sum_is_that_of_the_textbook() -> None:
 
 def in_strata(*sizes: int) -> Clusters:
     strata = [f"{number}" for number, size in enumerate(sizes) for _ in range(size)]
-    return Clusters.of([f"{number:03}" for number in range(len(strata))], strata)
+    return Clusters.from_names([f"{number:03}" for number in range(len(strata))], strata)
 
 
 def test_a_stratum_of_few_clusters_has_a_spread_though_they_agree() -> None:
@@ -101,7 +108,7 @@ def test_what_is_drawn_for_a_stratum_of_few_clusters_is_centred_and_has_the_vari
     (drawn,) = bootstrap(clusters, [values], ratio, Resampling(40_000), [np.stack([best, worst])])
     assert drawn.point[0] == pytest.approx(values[:, 1].sum() / values[:, 0].sum())
     assert drawn.resampled.mean() == pytest.approx(drawn.point[0], abs=0.003)
-    of_few = drawn.weight[12:] * drawn.influence[12:] ** 2  # type: ignore[index]
+    of_few = drawn.expected_draws[12:] * drawn.influence[12:] ** 2  # type: ignore[index]
     of_many = drawn.influence[:12] ** 2 * 12 / 11
     assert drawn.standard_error[0] ** 2 == pytest.approx(float(of_few.sum() + of_many.sum()), rel=0.05)
 
@@ -109,7 +116,7 @@ def test_what_is_drawn_for_a_stratum_of_few_clusters_is_centred_and_has_the_vari
 def test_a_single_cluster_in_a_stratum_is_no_hindrance() -> None:
     clusters, values = in_strata(1, 6, 5), observed(12, seed=5)
     (drawn,) = bootstrap(clusters, [values], ratio, Resampling(500))
-    low, high = bca(drawn, 0.95)[0]
+    low, high = bca_intervals(drawn, 0.95)[0]
     assert low < drawn.point[0] < high
 
 
@@ -131,7 +138,7 @@ def test_in_a_difference_what_is_supposed_of_one_side_is_opposed_to_the_other() 
 def test_strata_of_few_clusters_are_drawn_the_same_whatever_is_drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     clusters, values = in_strata(3, 2, 12), observed(17)
     (alone,) = bootstrap(clusters, [values], ratio, Resampling(300))
-    monkeypatch.setattr("twinbench.statistics.sampling._PRODUCTS_AT_ONCE", 700)
+    monkeypatch.setattr("twinbench.statistics.sampling._MAX_PRODUCT_ELEMENTS", 700)
     _, beside = bootstrap(clusters, [observed(17, seed=9) * 1e9, values], ratio, Resampling(300))
     assert np.array_equal(alone.resampled, beside.resampled)
 
@@ -151,18 +158,18 @@ def test_the_order_of_observations_changes_nothing() -> None:
     names = [f"case-{number % 20}" for number in range(60)]
     strata = [f"work-{number % 20 % 3}" for number in range(60)]
     shuffled = np.random.default_rng(1).permutation(60)
-    there = Clusters.of(names, strata)
-    back = Clusters.of([names[each] for each in shuffled], [strata[each] for each in shuffled])
-    (one,) = bootstrap(there, [there.sums(values)], ratio, Resampling(500))
-    (other,) = bootstrap(back, [back.sums(values[shuffled])], ratio, Resampling(500))
+    there = Clusters.from_names(names, strata)
+    back = Clusters.from_names([names[each] for each in shuffled], [strata[each] for each in shuffled])
+    (one,) = bootstrap(there, [there.sum_by_cluster(values)], ratio, Resampling(500))
+    (other,) = bootstrap(back, [back.sum_by_cluster(values[shuffled])], ratio, Resampling(500))
     assert np.array_equal(one.resampled, other.resampled)
-    assert np.array_equal(bca(one, 0.95), bca(other, 0.95))
+    assert np.array_equal(bca_intervals(one, 0.95), bca_intervals(other, 0.95))
 
 
 def test_another_sample_beside_it_and_what_is_drawn_at_once_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     clusters, values = one_stratum(50), observed(50)
     (alone,) = bootstrap(clusters, [values], ratio, Resampling(300))
-    monkeypatch.setattr("twinbench.statistics.sampling._PRODUCTS_AT_ONCE", 700)
+    monkeypatch.setattr("twinbench.statistics.sampling._MAX_PRODUCT_ELEMENTS", 700)
     _, beside = bootstrap(clusters, [observed(50, seed=9) * 1e9, values], ratio, Resampling(300))
     assert np.array_equal(alone.resampled, beside.resampled)
 
@@ -171,7 +178,7 @@ def test_the_seed_decides() -> None:
     clusters, values = one_stratum(50), observed(50)
 
     def interval(seed: int) -> list[float]:
-        return list(bca(bootstrap(clusters, [values], ratio, Resampling(500, seed=seed))[0], 0.95)[0])
+        return list(bca_intervals(bootstrap(clusters, [values], ratio, Resampling(500, seed=seed))[0], 0.95)[0])
 
     assert interval(1) == interval(1)
     assert interval(1) != interval(2)
@@ -181,16 +188,16 @@ INTERVAL = """
 import json, sys
 import numpy as np
 from twinbench.statistics import Resampling
-from twinbench.statistics.intervals import bca
+from twinbench.statistics.intervals import bca_intervals
 from twinbench.statistics.clusters import Clusters
 from twinbench.statistics.sampling import bootstrap
 values = np.random.default_rng(5).lognormal(0, 2, (700, 40))
-clusters = Clusters.of([str(number) for number in range(700)])
+clusters = Clusters.from_names([str(number) for number in range(700)])
 def ratio(sums):
     return sums.sum(axis=-2)[..., 1:] / sums.sum(axis=-2)[..., :1]
 
 (drawn,) = bootstrap(clusters, [values], ratio, Resampling())
-json.dump(bca(drawn, 0.95).tolist(), sys.stdout)
+json.dump(bca_intervals(drawn, 0.95).tolist(), sys.stdout)
 """
 
 
@@ -205,15 +212,15 @@ def test_the_number_of_threads_changes_nothing() -> None:
 
 
 def test_a_single_cluster_is_refused() -> None:
-    clusters = Clusters.of(["a", "a"], ["y", "y"])
-    assert clusters.alone == ["y"]
+    clusters = Clusters.from_names(["a", "a"], ["y", "y"])
+    assert clusters.single_cluster_strata == ["y"]
     with pytest.raises(ValueError, match="'y'"):
         bootstrap(clusters, [observed(1)], ratio, Resampling())
 
 
 def test_nothing_observed_is_refused() -> None:
-    with pytest.raises(ValueError, match="nothing"):
-        Clusters.of([])
+    with pytest.raises(ValueError, match="no observations"):
+        Clusters.from_names([])
 
 
 @pytest.mark.parametrize(
@@ -242,14 +249,14 @@ def test_the_interval_is_scipys_but_for_the_small_sample() -> None:
         n_resamples=20_000,
         random_state=np.random.default_rng(0),
     ).confidence_interval
-    assert bca(drawn, 0.95)[0] == pytest.approx([wanted.low, wanted.high], abs=0.0015)
+    assert bca_intervals(drawn, 0.95)[0] == pytest.approx([wanted.low, wanted.high], abs=0.0015)
 
 
 @pytest.mark.parametrize(("freedom", "level"), [*product((4, 5, 10, 100), (0.8, 0.95)), (10, 0.99), (100, 0.99)])
 def test_the_expansion_reaches_as_far_as_students_t(freedom: int, level: float) -> None:
     quantiles = stats.norm.ppf((np.arange(200_001) + 0.5) / 200_001)[:, None]  # no bias, no skew
     drawn = Distribution(np.zeros(1), quantiles, quantiles, freedom)
-    assert bca(drawn, level)[0, 1] == pytest.approx(stats.t.ppf((1 + level) / 2, freedom), rel=0.004)
+    assert bca_intervals(drawn, level)[0, 1] == pytest.approx(stats.t.ppf((1 + level) / 2, freedom), rel=0.004)
     (p,) = p_values(Distribution(np.full(1, 2.5), quantiles + 2.5, quantiles, freedom))
     assert p == pytest.approx(2 * stats.t.sf(2.5, freedom), rel=0.01)
 
@@ -282,7 +289,7 @@ def test_the_interval_moves_by_the_bias(shift: float) -> None:
     """A point away from the median of the resamples moves both ends by twice as much, in normal quantiles."""
     quantiles = stats.norm.ppf((np.arange(200_001) + 0.5) / 200_001)[:, None]
     drawn = Distribution(np.full(1, shift), quantiles, quantiles, 10_000)
-    assert bca(drawn, 0.95)[0] == pytest.approx(2 * shift + stats.norm.ppf([0.025, 0.975]), abs=0.01)
+    assert bca_intervals(drawn, 0.95)[0] == pytest.approx(2 * shift + stats.norm.ppf([0.025, 0.975]), abs=0.01)
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
@@ -291,9 +298,9 @@ def test_the_interval_of_skewed_clusters_reaches_further_on_the_long_side(sign: 
     influence = sign * (np.random.default_rng(3).lognormal(0, 0.8, (300, 1)) - 1.38)
     drawn = Distribution(np.zeros(1), quantiles, influence, 10_000)
     acceleration = np.sum(influence**3) / (6 * np.sum(influence**2) ** 1.5)
-    reach = stats.t.ppf([0.025, 0.975], drawn.freedom[0])
-    assert bca(drawn, 0.95)[0] == pytest.approx(reach / (1 - acceleration * reach), abs=0.01)
-    assert abs(bca(drawn, 0.95)[0].sum()) > 0.2
+    reach = stats.t.ppf([0.025, 0.975], drawn.degrees_of_freedom[0])
+    assert bca_intervals(drawn, 0.95)[0] == pytest.approx(reach / (1 - acceleration * reach), abs=0.01)
+    assert abs(bca_intervals(drawn, 0.95)[0].sum()) > 0.2
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
@@ -303,7 +310,7 @@ def test_a_p_value_of_skewed_clusters_agrees_with_their_interval(sign: int) -> N
     columns = np.stack([np.ones(60), sign * (values - 1.2)], axis=1)
     (drawn,) = bootstrap(one_stratum(60), [columns], ratio, Resampling(20_000))
     (p,) = p_values(drawn)
-    low, high = bca(drawn, 1 - p)[0]
+    low, high = bca_intervals(drawn, 1 - p)[0]
     assert 0.001 < p < 0.2
     assert min(abs(low), abs(high)) < 0.02 * (high - low)
     plain = 2 * min((drawn.resampled < 0).mean(), (drawn.resampled > 0).mean())
@@ -316,7 +323,7 @@ def test_a_p_value_is_below_the_level_where_the_interval_leaves_0_out(seed: int,
     random = np.random.default_rng(seed)
     values = np.stack([np.ones(40), random.normal(shift, 1, 40)], axis=1)
     (drawn,) = bootstrap(one_stratum(40), [values], ratio, Resampling(1000))
-    ((low, high),), (p,) = bca(drawn, 0.95), p_values(drawn)
+    ((low, high),), (p,) = bca_intervals(drawn, 0.95), p_values(drawn)
     if abs(p - 0.05) > 0.005:  # quantiles lie between two resamples, a p-value on one
         assert (p < 0.05) == (low > 0 or high < 0)
 
@@ -342,11 +349,11 @@ def test_bills_of_cases_with_several_trials_can_be_compared() -> None:
     cases, trials = [f"case-{number}" for number in range(60) for _ in range(3)], 180
     hard = np.repeat(random.lognormal(0, 1, 60), 3)
     dear, cheap = hard * random.lognormal(0, 0.2, trials), 0.8 * hard * random.lognormal(0, 0.2, trials)
-    clusters = Clusters.of(cases)
-    samples = [clusters.sums(np.stack([np.ones(trials), bill], axis=1)) for bill in (dear, cheap)]
+    clusters = Clusters.from_names(cases)
+    samples = [clusters.sum_by_cluster(np.stack([np.ones(trials), bill], axis=1)) for bill in (dear, cheap)]
     one, other = bootstrap(clusters, samples, ratio, Resampling())
     assert one.point[0] == pytest.approx(dear.mean())
-    low, high = bca(one - other, 0.95)[0]
+    low, high = bca_intervals(one - other, 0.95)[0]
     assert 0 < low < (dear - cheap).mean() < high
 
 

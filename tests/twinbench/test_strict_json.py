@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from twinbench.reading import strict_json
 from twinbench.reading.input_files import InputError
-from twinbench.reading.strict_json import FaultyJsonError, JsonError, NotJsonError, list_members, parse_json
-from twinbench.reading.validation import MOST_DEPTH, find_unkeepable
+from twinbench.reading.strict_json import FaultyJsonError, JsonError, NotJsonError, parse_json, read_list_members
+from twinbench.reading.validation import MAX_DEPTH, find_unstorable
 
 VALUES = st.recursive(
     st.one_of(
@@ -56,7 +56,7 @@ def test_a_list_has_the_same_members_however_its_file_is_cut(
             data.decode()
         except UnicodeDecodeError:
             return  # a lone surrogate is no UTF-8
-        found = list(list_members(cut(data, *sizes)))
+        found = list(read_list_members(cut(data, *sizes)))
     assert json.dumps(found) == json.dumps(members)
 
 
@@ -64,7 +64,7 @@ def read(data: bytes, size: int) -> list[Any]:
     """The members up to the first that cannot be read, and what is said of it and of those that are refused."""
     found: list[Any] = []
     try:
-        for member in list_members(cut(data, size)):
+        for member in read_list_members(cut(data, size)):
             found.append(str(member) if isinstance(member, JsonError) else member)  # noqa: PERF401 - it may raise
     except (JsonError, InputError) as error:
         found.append(str(error))
@@ -105,9 +105,9 @@ def test_what_is_refused_in_a_member_does_not_end_the_list(size: int) -> None:
     data = b'\xef\xbb\xbf[1, {"a": [NaN, 1e999]}, {"b": 1, "b": 2}, -Infinity, 2]'
     assert read(data, size) == [
         1,
-        "a[0]: NaN is no JSON number; a[1]: the number 1e999 is too large",
-        "b: stands twice in one object",
-        "-Infinity is no JSON number",
+        "a[0]: NaN is not a JSON number; a[1]: the number 1e999 is too large",
+        "b: occurs twice in one object",
+        "-Infinity is not a JSON number",
         2,
     ]
 
@@ -121,23 +121,23 @@ def test_a_wrong_member_is_refused_before_the_rest_of_a_large_file_is_read() -> 
 
     read_blocks: list[int] = []
     with pytest.raises(NotJsonError):
-        list(list_members(endless()))
+        list(read_list_members(endless()))
     assert len(read_blocks) < 4
 
 
 PLACES: dict[str, tuple[str, list[tuple[tuple[int | str, ...], str]]]] = {
-    "NaN": ('{"messages": [{}, {"extra": {"x": NaN}}]}', [(("messages", 1, "extra", "x"), "NaN is no JSON number")]),
-    "alone": ("-Infinity", [((), "-Infinity is no JSON number")]),
+    "NaN": ('{"messages": [{}, {"extra": {"x": NaN}}]}', [(("messages", 1, "extra", "x"), "NaN is not a JSON number")]),
+    "alone": ("-Infinity", [((), "-Infinity is not a JSON number")]),
     "several": (
         '[1e999, {"a": 1, "a": Infinity}]',
         [
             ((0,), "the number 1e999 is too large"),
-            ((1, "a"), "stands twice in one object"),
-            ((1, "a"), "Infinity is no JSON number"),
+            ((1, "a"), "occurs twice in one object"),
+            ((1, "a"), "Infinity is not a JSON number"),
         ],
     ),
     "an integer": (f"[{'9' * 5000}]", [((0,), "an integer of 5,000 digits")]),
-    "lost behind a key that comes again": ('{"a": NaN, "a": 1}', [(("a",), "stands twice in one object")]),
+    "lost behind a key that comes again": ('{"a": NaN, "a": 1}', [(("a",), "occurs twice in one object")]),
 }
 
 
@@ -164,9 +164,9 @@ def nested(depth: int) -> Any:
 
 
 def test_what_is_nested_deeper_than_others_can_follow_is_named() -> None:
-    assert find_unkeepable(nested(MOST_DEPTH), surrogates=False) is None
-    assert find_unkeepable(nested(MOST_DEPTH)) is not None
-    path, what = find_unkeepable(nested(MOST_DEPTH + 1), "row", surrogates=False) or ("", "")
+    assert find_unstorable(nested(MAX_DEPTH), surrogates=False) is None
+    assert find_unstorable(nested(MAX_DEPTH)) is not None
+    path, what = find_unstorable(nested(MAX_DEPTH + 1), "row", surrogates=False) or ("", "")
     assert path.startswith("row")
     assert len(path) < 100
     assert what == "is nested too deeply: more than 512 objects and lists"

@@ -24,14 +24,14 @@ from twinbench.errors import TwinbenchError, UsageError
 from twinbench.storage.manifest_files import static_manifest
 from twinbench.storage.manifests import StaticManifest
 from twinbench.storage.store import Store
-from twinbench.text.tokens import TiktokenFile, Tokenizer, TokenizerSet, _parts, tokenizer_set
+from twinbench.text.tokens import TiktokenFile, Tokenizer, TokenizerSet, _split_long_whitespace, find_tokenizer_set
 
 CL100K, ANTHROPIC = "cl100k_base", "anthropic"
 
 
 @pytest.fixture(scope="module")
 def offline() -> TokenizerSet:
-    return tokenizer_set(static_manifest())
+    return find_tokenizer_set(static_manifest())
 
 
 @pytest.mark.parametrize(
@@ -53,13 +53,13 @@ def test_special_tokens_are_one_token_for_their_own_tokenizer_alone(
 
 def test_high_is_counted_by_the_anthropic_file_and_all_below_by_cl100k(offline: TokenizerSet) -> None:
     assert offline.names == (CL100K, CL100K, CL100K, ANTHROPIC)
-    assert offline.distinct == (CL100K, ANTHROPIC)
+    assert offline.distinct_names == (CL100K, ANTHROPIC)
 
 
 @examples(60, 300)
 @given(st.lists(st.one_of(st.text(), strategies.texts()), max_size=8))
 def test_counts_are_the_oracles_one_by_one(texts: list[str]) -> None:
-    counted = tokenizer_set(static_manifest()).count(texts)
+    counted = find_tokenizer_set(static_manifest()).count(texts)
     assert counted[ANTHROPIC] == [oracle.high_tokens(text) for text in texts]
     assert counted[CL100K] == [oracle.other_tokens(text) for text in texts]
 
@@ -103,16 +103,21 @@ WHITESPACE = " \t\n\r\x0b\x0c\x85\xa0\u2003\u2028\u3000"
 @example("a \n \r\n  b", 2)
 @example("  'll", 2)
 def test_text_cut_in_long_white_space_has_the_tokens_of_the_whole(text: str, long: int) -> None:
-    parts = list(_parts(text, long))
+    parts = list(_split_long_whitespace(text, long))
     assert "".join(parts) == text
     pieces = [token for part in parts for token in oracle.cl100k_base().encode_ordinary(part)]
     assert pieces == oracle.cl100k_base().encode_ordinary(text)
 
 
 def test_long_white_space_is_cut_at_all() -> None:
-    assert list(_parts("a" + " " * 9 + "b\n" + " " * 9 + "c", 9)) == ["a" + " " * 8, " b\n", " " * 8, " c"]
-    assert list(_parts("a" + " " * 9, 9)) == ["a" + " " * 9]
-    assert list(_parts("a" + " " * 8 + "b", 9)) == ["a" + " " * 8 + "b"]
+    assert list(_split_long_whitespace("a" + " " * 9 + "b\n" + " " * 9 + "c", 9)) == [
+        "a" + " " * 8,
+        " b\n",
+        " " * 8,
+        " c",
+    ]
+    assert list(_split_long_whitespace("a" + " " * 9, 9)) == ["a" + " " * 9]
+    assert list(_split_long_whitespace("a" + " " * 8 + "b", 9)) == ["a" + " " * 8 + "b"]
 
 
 # --- Locked files ---------------------------------------------------------------------------------------------------
@@ -126,20 +131,22 @@ def with_file(name: str, **change: Any) -> StaticManifest:
 
 
 def test_a_tokenizer_file_of_another_sha256_is_refused() -> None:
-    with pytest.raises(TwinbenchError, match=f"tokenizer {ANTHROPIC}: .* has sha256 c2417.*, locked is 0000"):
-        tokenizer_set(with_file(ANTHROPIC, sha256="0" * 64))
+    with pytest.raises(
+        TwinbenchError, match=f"tokenizer {ANTHROPIC}: .* has SHA-256 c2417.* instead of the locked 0000"
+    ):
+        find_tokenizer_set(with_file(ANTHROPIC, sha256="0" * 64))
 
 
 def test_a_tokenizer_file_that_is_not_there_says_which_package_should_bring_it() -> None:
     with pytest.raises(TwinbenchError, match=r"no file nowhere\.json in the package litellm"):
-        tokenizer_set(with_file(ANTHROPIC, path="nowhere.json"))
+        find_tokenizer_set(with_file(ANTHROPIC, path="nowhere.json"))
     with pytest.raises(TwinbenchError, match="install no_such_package"):
-        tokenizer_set(with_file(ANTHROPIC, package="no_such_package"))
+        find_tokenizer_set(with_file(ANTHROPIC, package="no_such_package"))
 
 
 def test_an_unknown_set_names_those_there_are() -> None:
     with pytest.raises(UsageError, match="no tokenizer set 'online'; static-2026-04 has offline, native"):
-        tokenizer_set(static_manifest(), "online")
+        find_tokenizer_set(static_manifest(), "online")
 
 
 def test_the_sets_fingerprint_is_of_the_files_content(tmp_path: Path, offline: TokenizerSet) -> None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from twinbench.display.wording import counted, did_you_mean, trajectories
+from twinbench.display.wording import did_you_mean, format_count, format_trajectories
 
 
 @pytest.mark.parametrize(("number", "text"), [(0, "0 rows"), (1, "1 row"), (2, "2 rows"), (1200, "1,200 rows")])
 def test_one_thing_has_no_plural(number: int, text: str) -> None:
-    assert counted(number, "row") == text
+    assert format_count(number, "row") == text
 
 
 def test_a_plural_of_its_own() -> None:
-    assert [trajectories(number) for number in (1, 2)] == ["1 trajectory", "2 trajectories"]
+    assert [format_trajectories(number) for number in (1, 2)] == ["1 trajectory", "2 trajectories"]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from twinbench.leaderboard.checking import check_entries
 from twinbench.leaderboard.entries import MOST_FILE_BYTES
 from twinbench.leaderboard.protocols import CurrentProtocols
 from twinbench.leaderboard.site import Site, make_site, refuse_other_folder
-from twinbench.reading.input_files import InputError, open_input, read_at_most
+from twinbench.reading.input_files import InputError, open_input, read_up_to
 from twinbench.reading.strict_json import parse_document
 from twinbench.storage.manifest_files import live_manifest
 from twinbench.submissions.archive import ArchiveError, open_archive
@@ -134,7 +134,7 @@ def _read_report(path: Path) -> VerificationReport:
     """Read the JSON of a verification, which says first whether all is well."""
     try:
         with open_input(path) as file:
-            data = read_at_most(file, MOST_FILE_BYTES)
+            data = read_up_to(file, MOST_FILE_BYTES)
     except InputError as error:
         raise ContentError([Problem(str(path), None, None, str(error))]) from None
     content: Any = parse_document(data, str(path))

@@ -10,7 +10,7 @@ from twinbench.api.arguments import require_at_least, require_resampling, seed_l
 from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import UsageError
 from twinbench.plugins.limits import PluginLimits
-from twinbench.reading.validation import field_path, worded
+from twinbench.reading.validation import describe_validation_error, field_path
 from twinbench.statistics import Resampling
 from twinbench.storage.manifest_files import DEFAULT_LIVE, live_manifest
 from twinbench.storage.store import Store
@@ -55,10 +55,10 @@ def compare_runs(
     first: Path | str, second: Path | str, *, resampling: Resampling = DEFAULT_RESAMPLING
 ) -> RunComparison:
     """Compare two live runs case by case."""
-    from dynamic_track.results.live_score import compared
+    from dynamic_track.results.live_score import compare_two_runs
     from dynamic_track.results.loading import load_run
 
-    return compared(load_run(Path(first)), load_run(Path(second)), resampling)
+    return compare_two_runs(load_run(Path(first)), load_run(Path(second)), resampling)
 
 
 def run(
@@ -100,7 +100,7 @@ def run(
         request = TypeAdapter(RunRequest).validate_python(named | more)
     except ValidationError as error:
         details = error.errors()[0]
-        raise UsageError(f"{field_path(details['loc'])}: {worded(details)}") from None
+        raise UsageError(f"{field_path(details['loc'])}: {describe_validation_error(details)}") from None
     return prepare_run(request, progress).execute(progress=progress)
 
 

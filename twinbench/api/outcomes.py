@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING
 
 from twinbench.api.arguments import refuse_no_numbers, refuse_no_texts, require_at_least, require_resampling
 from twinbench.errors import TwinbenchError, UsageError
-from twinbench.outcomes.columns import COLUMNS
-from twinbench.outcomes.foreseen import Foreseen, foresee
+from twinbench.outcomes.columns import COLUMN_NAMES
+from twinbench.outcomes.foreseen import Forecast, make_forecast
 from twinbench.outcomes.headroom import Headroom
-from twinbench.outcomes.headroom import headroom as _headroom
-from twinbench.outcomes.keeping import Table, TableInfo, Told, keep_table, open_table, refuse_existing
-from twinbench.outcomes.noise import between_tables, between_trials
-from twinbench.outcomes.pilot import pilot as _pilot
+from twinbench.outcomes.headroom import compute_headroom as _headroom
+from twinbench.outcomes.keeping import Provenance, Table, TableInfo, open_table, require_free_name, store_table
+from twinbench.outcomes.noise import agreement_between_tables, agreement_between_trials
+from twinbench.outcomes.pilot import choose_pilot as _pilot
 from twinbench.outcomes.power import Plan, Power
-from twinbench.outcomes.power import power as _power
-from twinbench.outcomes.predictability import Texts, predictability, read_texts, texts_of
-from twinbench.outcomes.reading import Read, Wanted, read_path, read_rows
+from twinbench.outcomes.power import compute_power as _power
+from twinbench.outcomes.predictability import Texts, group_texts, measure_predictability, read_texts
+from twinbench.outcomes.reading import ReadOptions, ReadOutcomes, read_path, read_rows
 from twinbench.statistics import Resampling
-from twinbench.statistics.comparing import POWER
+from twinbench.statistics.comparing import DEFAULT_POWER
 from twinbench.storage.manifest_files import DEFAULT_LIVE, DEFAULT_SPLITS, live_manifest, load_manifest
 from twinbench.storage.manifests import SplitsManifest
 from twinbench.storage.store import Store
@@ -36,7 +36,7 @@ DIFFERENCE = 5.0
 """Points of resolved tasks that a plan asks about where nobody says otherwise."""
 
 
-def read_outcomes(paths: Sequence[Path | str], wanted: Wanted) -> tuple[Read, str | None]:
+def read_outcomes(paths: Sequence[Path | str], wanted: ReadOptions) -> tuple[ReadOutcomes, str | None]:
     """What files, folders of files and run directories have to say, and what must be told of it.
 
     Run directories are read here, above the rooms, since the core that keeps tables knows of no track.
@@ -47,7 +47,7 @@ def read_outcomes(paths: Sequence[Path | str], wanted: Wanted) -> tuple[Read, st
     """
     from dynamic_track.exporting.outcomes import is_run, run_outcomes
 
-    read, notes = Read(), []
+    read, notes = ReadOutcomes(), []
     if not paths:
         raise UsageError("name at least one file of outcomes")
     for path in map(Path, paths):
@@ -93,13 +93,13 @@ def import_outcomes(
         twinbench.errors.TwinbenchError: as on the command line; its text is for a person.
     """
     refuse_no_texts(columns=columns or {})
-    if unknown := sorted({*(columns or {})} - COLUMNS.keys()):
-        raise UsageError(f"columns names {unknown[0]!r}: there are {', '.join(COLUMNS)}")
-    opened, told = Store(store), Told(origin, licence, note)
-    refuse_existing(name, opened, replace=replace)
+    if unknown := sorted({*(columns or {})} - COLUMN_NAMES.keys()):
+        raise UsageError(f"columns names {unknown[0]!r}: there are {', '.join(COLUMN_NAMES)}")
+    opened, told = Store(store), Provenance(origin, licence, note)
+    require_free_name(name, opened, replace=replace)
     listed = [paths] if isinstance(paths, str | Path) else list(paths or [])
-    read, caveat = read_outcomes(listed, Wanted(columns or {}, model, workload))
-    return keep_table(read, name, opened, told.with_note(caveat), replace=replace)
+    read, caveat = read_outcomes(listed, ReadOptions(columns or {}, model, workload))
+    return store_table(read, name, opened, told.with_note(caveat), replace=replace)
 
 
 def open_outcomes(name: str, *, store: Path | str | None = None) -> Table:
@@ -165,7 +165,7 @@ def outcomes_power(
     split: str | None = None,
     tasks: int | None = None,
     difference: float = DIFFERENCE,
-    power: float = POWER,
+    power: float = DEFAULT_POWER,
     penalty_usd: float | None = None,
     pilot: int | None = None,
     text: Path | str | Mapping[str, str] | None = None,
@@ -206,13 +206,13 @@ def outcomes_power(
         )
     opened = open_outcomes(table, store=store)
     every = chosen_tasks(opened.outcomes.grid(workload), only, split)
-    grid = every.of(list(models)) if models else every
+    grid = every.select_models(list(models)) if models else every
     level = 0.95 if resampling is None else resampling.level
-    agreement = between_trials(grid, resampling)
+    agreement = agreement_between_trials(grid, resampling)
     if against is not None:
         other = open_outcomes(against, store=store).outcomes
         there = other.grid(grid.workload if grid.workload in other.workloads else None)
-        agreement += between_tables(grid, there, same or {}, resampling)
+        agreement += agreement_between_tables(grid, there, same or {}, resampling)
     return _power(
         grid,
         opened.info,
@@ -221,7 +221,7 @@ def outcomes_power(
         resampling=resampling,
         agreement=agreement,
         pilot=None if pilot is None else _pilot(every, pilot, 0 if resampling is None else resampling.seed),
-        text=() if text is None else predictability(grid, texts(text), level=level),
+        text=() if text is None else measure_predictability(grid, texts(text), level=level),
     )
 
 
@@ -233,7 +233,7 @@ def foresee_cases(
     trials: int = 1,
     penalty_usd: float | None = None,
     store: Path | str | None = None,
-) -> Foreseen:
+) -> Forecast:
     """What planned cases may cost and show, by the workload of a table that has most of them.
 
     Args:
@@ -250,8 +250,8 @@ def foresee_cases(
     refuse_no_texts(tiers=tiers)
     opened = open_outcomes(table, store=store)
     grids = [opened.outcomes.grid(name) for name in opened.outcomes.workloads]
-    fitting = max(grids, key=lambda grid: len(grid.at(cases).tasks))
-    return foresee(fitting, opened.info, tiers, cases, trials=trials, penalty_usd=penalty_of(penalty_usd))
+    fitting = max(grids, key=lambda grid: len(grid.select_tasks(cases).tasks))
+    return make_forecast(fitting, opened.info, tiers, cases, trials=trials, penalty_usd=penalty_of(penalty_usd))
 
 
 def chosen_tasks(grid: Grid, only: Sequence[str], split: str | None) -> Grid:
@@ -260,12 +260,12 @@ def chosen_tasks(grid: Grid, only: Sequence[str], split: str | None) -> Grid:
     Raises:
         UsageError: there is no such split, or none of the tasks is left.
     """
-    found = grid.matching([only] if isinstance(only, str) else only)
+    found = grid.filter_tasks([only] if isinstance(only, str) else only)
     if split is not None:
         splits = named_splits()
         if split not in splits:
             raise UsageError(f"no named part of tasks {split!r}: there is {', '.join(splits)}")
-        found = found.at(sorted(splits[split]))
+        found = found.select_tasks(sorted(splits[split]))
     if not found.tasks:
         raise UsageError(f"none of the tasks of workload {grid.workload} is left")
     return found
@@ -303,7 +303,7 @@ def texts(of: Path | str | Mapping[str, str]) -> Texts:
     """
     if isinstance(of, Mapping):
         refuse_no_texts(text=of)
-        return texts_of(of)
+        return group_texts(of)
     if Path(of).is_file():
         return read_texts(Path(of))
     from dynamic_track.tasks.sources import HubError, load_tasks
@@ -312,6 +312,6 @@ def texts(of: Path | str | Mapping[str, str]) -> Texts:
         tasks = load_tasks(str(of)).tasks
     except HubError as error:
         raise TwinbenchError(f"{error.what}; give a file of its rows instead: .jsonl, .json or .parquet") from None
-    return texts_of(
+    return group_texts(
         {task.id: task.problem_statement for task in tasks}, {task.id: task.repo for task in tasks if task.repo}
     )

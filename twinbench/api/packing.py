@@ -11,13 +11,13 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from twinbench.display.progress import Progress, no_progress
-from twinbench.display.wording import counted, shown_spec
+from twinbench.display.wording import display_spec, format_count
 from twinbench.errors import ContentError, Problem, TwinbenchError, UsageError
 from twinbench.plugins.limits import PluginLimits
 from twinbench.plugins.loading import load_router
 from twinbench.plugins.spec import parse_spec
 from twinbench.reading.input_files import open_input, read_document
-from twinbench.reading.validation import field_path, worded
+from twinbench.reading.validation import describe_validation_error, field_path
 from twinbench.storage.store import Store
 from twinbench.submissions.archive import ArchiveError, write_archive
 from twinbench.submissions.fields import Document, Line, Prose, Slug, WebAddress
@@ -124,7 +124,7 @@ def make_info(content: Mapping[str, Any], source: str) -> SubmissionInfo:
         return SubmissionInfo.model_validate(content)
     except ValidationError as error:
         problems = [
-            Problem(source, None, field_path(each["loc"]) or None, worded(each))
+            Problem(source, None, field_path(each["loc"]) or None, describe_validation_error(each))
             for each in error.errors(include_url=False)
         ]
         raise ContentError(problems, hint="twinbench submit pack --example prints what belongs there") from None
@@ -193,7 +193,9 @@ def pack_submission(
         )
     except ValidationError as error:  # such as the name of a file that no archive may have
         details = error.errors(include_url=False)[0]
-        raise UsageError(f"cannot be handed in: {field_path(details['loc'])} {worded(details)}") from None
+        raise UsageError(
+            f"cannot be handed in: {field_path(details['loc'])} {describe_validation_error(details)}"
+        ) from None
     progress("looking for secrets", 0, None)
     suspicious = list(_find_secrets({**parts.files, MANIFEST_FILE: manifest.text().encode()}))
     if unknown := sorted(set(no_secrets) - {each.place for each in suspicious}):
@@ -220,7 +222,7 @@ def pack_submission(
 
 def _gather(router: str, *, closed: bool, include: Sequence[str], plugins: PluginLimits | None) -> GatheredRouter:
     if closed:
-        return GatheredRouter(SubmittedRouter(spec=shown_spec(router), closed=True), {})
+        return GatheredRouter(SubmittedRouter(spec=display_spec(router), closed=True), {})
     if parse_spec(router).kind == "endpoint":
         raise UsageError(f"{router} is an endpoint, whose code is not here: --closed says so")
     return gather_router(load_router(router, plugins), include)
@@ -294,5 +296,5 @@ def _missing(manifest: SubmissionManifest, *, signed: bool) -> Iterator[str]:
         yield "no description"
     names = {name for name in manifest.files if name.endswith((".pkl", ".pickle", ".joblib", ".pt", ".bin"))}
     if names:
-        told = counted(len(names), "file")
+        told = format_count(len(names), "file")
         yield f"{told} that only a program can read, such as {min(names)}: loaded in strict isolation alone"

@@ -29,10 +29,10 @@ from twinbench.api.arguments import is_several, require_at_least, require_resamp
 from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import UsageError
 from twinbench.plugins.limits import PluginLimits
-from twinbench.providers.metering import metered_llm, parse_usd
+from twinbench.providers.metering import open_metered_llm, parse_usd
 from twinbench.routing.accepting import RouterLike
 from twinbench.routing.tiers import Tier
-from twinbench.statistics import COMPARED_RESAMPLES, Resampling
+from twinbench.statistics import COMPARISON_RESAMPLES, Resampling
 from twinbench.storage.manifest_files import DEFAULT_LIVE, DEFAULT_STATIC, static_manifest
 from twinbench.storage.store import Store
 from twinbench.text.tokens import OFFLINE
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from static_track.score_many import Answers, ManyScores
 
 DEFAULT_RESAMPLING = Resampling()
-COMPARED_RESAMPLING = Resampling(COMPARED_RESAMPLES)
+COMPARED_RESAMPLING = Resampling(COMPARISON_RESAMPLES)
 
 
 def open_bank(name: str | None = None, *, store: Path | str | None = None) -> Bank:
@@ -392,5 +392,5 @@ def open_evaluator(
         gateway: the arguments of ``metered_llm``, for routers that ask an LLM themselves; by default they cannot.
         settings: other settings of the evaluator.
     """
-    with open_bank(bank, store=store) as opened, metered_llm(*gateway) as llm:
+    with open_bank(bank, store=store) as opened, open_metered_llm(*gateway) as llm:
         yield Evaluator(opened, manifest=static_manifest(prices), llm=llm, pool=gateway[-1], **settings)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from twinbench.causes import CausedError
 from twinbench.checks import Status
 from twinbench.display.progress import Progress, no_progress
-from twinbench.display.wording import counted
+from twinbench.display.wording import format_count
 from twinbench.errors import ContentError, UsageError
 from twinbench.fingerprint import sha256_file
 from twinbench.plugins.limits import PluginLimits
@@ -180,7 +180,7 @@ class _Verification:
         self._progress("comparing digests", 0, None)
         digests: dict[str, str] = {}
         problems = _digest_problems(archive, manifest, digests)
-        told = f"{counted(len(manifest.files), 'file')} as the manifest has them"
+        told = f"{format_count(len(manifest.files), 'file')} as the manifest has them"
         if not self._findings.judge("digests", MANIFEST_FILE, problems, told):
             return
         self._check_signature(archive, content)

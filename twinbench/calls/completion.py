@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from twinbench.display.wording import shortened
+from twinbench.display.wording import shorten
 
 MOST_TOOL_CALLS = 64
 """Largest number of tool calls in one message, each of which runs a command. Real models make fewer than ten."""
@@ -205,4 +205,4 @@ def _read_tool_call(place: str, call: Any) -> ToolCall:
 
 def _short_json(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False, default=str)
-    return shortened(text, _SHOWN_CHARACTERS)
+    return shorten(text, _SHOWN_CHARACTERS)

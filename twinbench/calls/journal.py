@@ -28,7 +28,7 @@ from twinbench.calls.lines import Line
 from twinbench.calls.packing import MOST_DEPTH, MOST_LINE_BYTES
 from twinbench.calls.redaction import Secrets
 from twinbench.errors import JournalError
-from twinbench.reading.input_files import in_mib, open_regular
+from twinbench.reading.input_files import format_mib, open_regular
 from twinbench.storage.files import flush_folder, make_folder
 
 JOURNAL_FILE = "journal.jsonl"
@@ -36,7 +36,7 @@ LOCK_FILE = "writer.lock"
 """Lock file of the process that writes the journal."""
 _LOCK_TIMEOUT_S = 0.5
 """How long to wait for the lock; a process that only checks for a writer holds it for much less."""
-_MOST_SHOWN = in_mib(MOST_LINE_BYTES)
+_MOST_SHOWN = format_mib(MOST_LINE_BYTES)
 _MOST_LINE_DEPTH = MOST_DEPTH + 2
 """Nesting depth of a line: the line, its ``fields`` object, and the fields' values."""
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)

@@ -27,7 +27,7 @@ from pydantic import (
 from twinbench.calls.billing import is_plausible
 from twinbench.calls.packing import unpack
 from twinbench.causes import CAUSES, Cause, OutcomeClass
-from twinbench.display.wording import shortened
+from twinbench.display.wording import shorten
 from twinbench.errors import JournalError
 from twinbench.routing.usage import Usage
 
@@ -414,7 +414,7 @@ class LineError(ValueError):
     """A journal line does not fit its kind; the text names the field, and its value if it has one."""
 
     def __init__(self, field: str, *, missing: bool, value: Any = None) -> None:
-        super().__init__(f"without {field}" if missing else f"whose {field} cannot be {shortened(repr(value), 60)}")
+        super().__init__(f"without {field}" if missing else f"whose {field} cannot be {shorten(repr(value), 60)}")
 
 
 def read_line(kind: str, fields: Mapping[str, Any], *, unpack: bool = False) -> Line | None:

@@ -26,7 +26,7 @@ from twinbench.routing.router_llm import DecisionContext, Question, RouterLlm
 from twinbench.routing.tiers import TIER_LABELS, Tier
 from twinbench.storage.manifest_files import static_manifest
 from twinbench.storage.manifests import LiveCandidate, LiveManifest
-from twinbench.text.tokens import TokenizerSet, tokenizer_set
+from twinbench.text.tokens import TokenizerSet, find_tokenizer_set
 
 _FATAL_CAUSES = (Cause.usage, Cause.model)
 """Causes that end the case: the cost is unknown or another model answered, so the case has no bill (dynamic.md,
@@ -45,7 +45,7 @@ class OwnCallError(CausedError):
 
 
 @dataclass
-class RecordedDecisionContext(DecisionContext):
+class JournalledDecision(DecisionContext):
     """A decision of a trial, whose LLM calls are recorded in the journal."""
 
     log: TrialLog = field(kw_only=True)
@@ -80,12 +80,12 @@ class MeteredLlm(RouterLlm):
 
     @cached_property
     def _tokenizers(self) -> TokenizerSet:
-        return tokenizer_set(static_manifest())
+        return find_tokenizer_set(static_manifest())
 
     def _answer(self, deciding: DecisionContext, question: Question) -> Reply:
         chosen = self._resolve_candidate(question.candidate)
         request, worst_usd = self._build_request(deciding, chosen, question)
-        if isinstance(deciding, RecordedDecisionContext):
+        if isinstance(deciding, JournalledDecision):
             answered = self._answer_from_recording(deciding, chosen, request, worst_usd)
         else:
             answered = self._fetch_answer(deciding, chosen, request, worst_usd, None)
@@ -138,7 +138,7 @@ class MeteredLlm(RouterLlm):
         return request, worst_case_usd(tokens, chosen.prices.prices(), question.max_tokens)
 
     def _answer_from_recording(
-        self, deciding: RecordedDecisionContext, chosen: LiveCandidate, request: Request, worst_usd: Decimal
+        self, deciding: JournalledDecision, chosen: LiveCandidate, request: Request, worst_usd: Decimal
     ) -> AnsweredAttempt:
         """Return the recorded answer, else fetch a new one."""
         log, step = deciding.log, deciding.step

@@ -24,8 +24,8 @@ from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.reading.input_files import InputError, open_regular, read_document
 from twinbench.reading.rows import TRAJECTORY_SUFFIXES
 from twinbench.reading.strict_json import FaultyJsonError, JsonError, NotJsonError, parse_json
-from twinbench.reading.validation import find_unkeepable, kind, shown
-from twinbench.text.messages import message_problems
+from twinbench.reading.validation import find_unstorable, format_value, json_type_name
+from twinbench.text.messages import find_message_problems
 
 FORMATS = ("mini-swe-agent-1", "mini-swe-agent-1.1")
 """The ``trajectory_format`` of mini-swe-agent 1.x and 2.x."""
@@ -172,7 +172,8 @@ def read_trajectories(files: Iterable[Path]) -> Iterator[Trajectory | ContentErr
             trajectory = read_trajectory(file)
             if (other := first.setdefault(trajectory.instance_id, trajectory.source)) != trajectory.source:
                 what = (
-                    f"{shown(trajectory.instance_id)} is also in {other}: only one trajectory per instance is allowed"
+                    f"{format_value(trajectory.instance_id)} is also in {other}: only one trajectory per "
+                    "instance is allowed"
                 )
                 raise _content_error(str(file), "instance_id", what)
         except ContentError as error:
@@ -191,15 +192,15 @@ def read_trajectory(file: Path) -> Trajectory:
     data = _read_bytes(file)
     content = _parse(source, data)
     if not isinstance(content, dict):
-        raise _content_error(source, None, f"a trajectory must be a JSON object, not {kind(content)}")
+        raise _content_error(source, None, f"a trajectory must be a JSON object, not {json_type_name(content)}")
     form = content.get("trajectory_format")
     if form not in FORMATS:
-        what = "is missing" if form is None else f"{shown(form)} is not known"
+        what = "is missing" if form is None else f"{format_value(form)} is not known"
         raise _content_error(source, "trajectory_format", f"{what}: it must be {' or '.join(FORMATS)}")
     messages = content.get("messages")
     if not isinstance(messages, list):
         raise _content_error(
-            source, "messages", "is missing" if messages is None else f"must be a list, not {kind(messages)}"
+            source, "messages", "is missing" if messages is None else f"must be a list, not {json_type_name(messages)}"
         )
     problems = (
         Problem(source, None, f"messages[{number}]{field}", what)
@@ -250,18 +251,18 @@ def _parse(source: str, data: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise _content_error(source, None, f"not UTF-8: byte {error.start + 1:,}") from None
     except FaultyJsonError as error:
-        raise ContentError(error.problems(source)) from None
+        raise ContentError(error.to_problems(source)) from None
     except JsonError as error:
         cut = "; the file is cut short" if isinstance(error, NotJsonError) and error.cut_short else ""
         raise _content_error(source, None, f"{error}{cut}") from None
-    if (found := find_unkeepable(content, surrogates=False)) is not None:
+    if (found := find_unstorable(content, surrogates=False)) is not None:
         raise _content_error(source, *found)
     return content
 
 
 def _message_problems(message: Any) -> Iterator[tuple[str, str]]:
     """Yield what is wrong with a message of an agent's conversation, as (path, problem)."""
-    for path, what in message_problems(message):
+    for path, what in find_message_problems(message):
         if path != ".role":
             yield path, what
     if not isinstance(message, dict):
@@ -272,10 +273,10 @@ def _message_problems(message: Any) -> Iterator[tuple[str, str]]:
         why = ": it is from OpenAI's Responses API, which has no chat messages" if responses else ""
         yield ".role", f"is missing{why}"
     elif role not in _ROLES:
-        yield ".role", f"{shown(role)} is not known: it must be one of {', '.join(_ROLES)}"
+        yield ".role", f"{format_value(role)} is not known: it must be one of {', '.join(_ROLES)}"
     for name in ("tool_call_id", "name"):
         if not isinstance(message.get(name), str | None):
-            yield f".{name}", f"must be a string, not {kind(message[name])}"
+            yield f".{name}", f"must be a string, not {json_type_name(message[name])}"
     calls = message.get("tool_calls")
     for number, call in enumerate(calls if isinstance(calls, list) else ()):
         if isinstance(call, dict) and call.get("function") is None:

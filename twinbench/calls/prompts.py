@@ -17,7 +17,7 @@ class PromptCounter:
     """Counts the prompts of one trial; each candidate is counted by its tier's tokenizer (static.md)."""
 
     def __init__(self, candidates: Sequence[LiveCandidate], tokenizers: TokenizerSet) -> None:
-        self._tokenizer_of = {each.id: tokenizers.of_tier(Tier.from_label(each.tier)) for each in candidates}
+        self._tokenizer_of = {each.id: tokenizers.tokenizer_name(Tier.from_label(each.tier)) for each in candidates}
         self._tokenizers = tokenizers
         self._counted: dict[str, Mapping[str, int]] = {}
 

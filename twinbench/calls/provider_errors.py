@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from twinbench.display.wording import shortened
+from twinbench.display.wording import shorten
 
 _SHOWN_CHARACTERS = 300
 _MOST_TEXTS = 20
@@ -238,4 +238,4 @@ def _refusal(status: int | None, names: set[str], texts: list[str]) -> Refusal |
 
 def _shorten(text: str) -> str:
     text = " ".join(text.split())
-    return shortened(text, _SHOWN_CHARACTERS)
+    return shorten(text, _SHOWN_CHARACTERS)

@@ -19,7 +19,7 @@ from twinbench.calls.budget import Budget
 from twinbench.calls.completion import AssistantMessage
 from twinbench.calls.exchange import Request, ResponseSource
 from twinbench.calls.lines import DecisionLine, DecisionResult
-from twinbench.calls.metered import RecordedDecisionContext
+from twinbench.calls.metered import JournalledDecision
 from twinbench.calls.prompts import PromptCounter
 from twinbench.calls.recording import DivergedError, RecordedStep
 from twinbench.calls.response_cache import ResponseCache
@@ -254,9 +254,7 @@ class RoutedCall:
         if recorded.decision is None:
             self.trial_log.refuse_beyond_end(call.step_index, "decision")
         stands = recorded.decision is not None
-        deciding = RecordedDecisionContext(
-            self.session_header, call.step_index, log=self.trial_log, already_decided=stands
-        )
+        deciding = JournalledDecision(self.session_header, call.step_index, log=self.trial_log, already_decided=stands)
         try:
             with (
                 self.router_lock,

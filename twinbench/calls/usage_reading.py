@@ -16,7 +16,7 @@ from twinbench.calls import usage_keys as keys
 from twinbench.calls.response_json import MOST_DEPTH, RepeatedKeys
 from twinbench.calls.usage_keys import Key, snake_case
 from twinbench.causes import Cause, CausedError
-from twinbench.display.wording import shortened
+from twinbench.display.wording import shorten
 from twinbench.routing.usage import Usage
 
 _MOST_TOKENS = 10**8
@@ -406,7 +406,7 @@ def _join_keys(*alternatives: Iterable[Key]) -> str:
 
 
 def _shorten(text: str) -> str:
-    return shortened(text, _SHOWN_CHARACTERS)
+    return shorten(text, _SHOWN_CHARACTERS)
 
 
 def _short_repr(value: Any) -> str:

@@ -151,7 +151,7 @@ def exit_code(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0 success, 1 failure, 2 wrong usage, 130 interrupted (143 by SIGTERM, 129 by SIGHUP).
     """
-    _write_utf8()
+    _set_output_to_utf8()
     code = _run_app(arguments)
     if code == INTERRUPTED:
         with contextlib.suppress(OSError):  # the terminal may be gone
@@ -188,7 +188,7 @@ def _flush_stdout(*, tell: bool) -> int:
     return 0
 
 
-def _write_utf8() -> None:
+def _set_output_to_utf8() -> None:
     """Write files and pipes as UTF-8 whatever the locale, and escape characters that cannot be encoded."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -210,10 +210,10 @@ def _report_unexpected(error: Exception) -> int:
 
 
 def _print_error(text: str, error: Exception) -> None:
-    from twinbench.cli.output import printable
+    from twinbench.cli.output import make_printable
 
     if os.environ.get(DEBUG_VARIABLE):
         import traceback
 
         traceback.print_exception(error)
-    typer.echo(f"error: {printable(text)}", err=True)
+    typer.echo(f"error: {make_printable(text)}", err=True)

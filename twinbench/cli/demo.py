@@ -10,7 +10,7 @@ from twinbench.cli import INTERRUPTED
 from twinbench.cli.options import JsonOption, StoreOption
 from twinbench.cli.output import print_json, print_table, progress
 from twinbench.cli.signals import received_exit_code
-from twinbench.display.wording import counted
+from twinbench.display.wording import format_count
 from twinbench.errors import TwinbenchError
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def demo(
         )
     typer.echo(
         f"Ran: {len(ROUTERS)} routers and {len(board.entries) - len(ROUTERS)} references over {board.rows} calls of "
-        f"{counted(board.trajectories, 'agent trajectory', 'agent trajectories')}{live}. {spent}\n"
+        f"{format_count(board.trajectories, 'agent trajectory', 'agent trajectories')}{live}. {spent}\n"
         "Try next:\n"
         "  twinbench static score path/to/my_router.py:Mine          your own router on the same bank\n"
         "  twinbench bank import question_bank.jsonl --name mine     a bank of your own\n"

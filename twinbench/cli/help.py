@@ -51,9 +51,9 @@ class Command(TyperCommand):
             return super().parse_args(ctx, args)
         except BadParameter as error:
             if callable(details := getattr(error.__cause__, "errors", None)):
-                from twinbench.reading.validation import worded  # pydantic is loaded already
+                from twinbench.reading.validation import describe_validation_error  # pydantic is loaded already
 
-                error.message = worded(details()[0])
+                error.message = describe_validation_error(details()[0])
             raise
 
     def format_options(self, ctx: Any, formatter: Any) -> None:

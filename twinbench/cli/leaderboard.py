@@ -9,8 +9,8 @@ import typer
 
 from twinbench.cli.help import Group, Panel
 from twinbench.cli.options import FormatOption, JsonOption, OutputOption, StoreOption
-from twinbench.cli.output import Column, Format, Table, append_text, print_json, print_table, printable, progress
-from twinbench.display.wording import counted
+from twinbench.cli.output import Column, Format, Table, append_text, make_printable, print_json, print_table, progress
+from twinbench.display.wording import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,7 +81,7 @@ def add(
         )
         return
     for each in listed:
-        typer.echo(printable(f"{each.division}/{each.name}: {each.action}, {each.folder}"))
+        typer.echo(make_printable(f"{each.division}/{each.name}: {each.action}, {each.folder}"))
 
 
 @app.command()
@@ -99,8 +99,10 @@ def build(
     if json_:
         print_json({"out": out, "entries": site.entries, "tables": site.tables, "pages": pages})
         return
-    entries = counted(site.entries, "entry", "entries")
-    typer.echo(printable(f"{out}: {counted(pages, 'page')} of {entries} in {counted(site.tables, 'table')}"))
+    entries = format_count(site.entries, "entry", "entries")
+    typer.echo(
+        make_printable(f"{out}: {format_count(pages, 'page')} of {entries} in {format_count(site.tables, 'table')}")
+    )
 
 
 @app.command()
@@ -159,7 +161,7 @@ def withdraw(
     if json_:
         print_json({"division": division, "name": name, "folder": str(folder)})
         return
-    typer.echo(printable(f"{division}/{name}: withdrawn, {Path(folder)}"))
+    typer.echo(make_printable(f"{division}/{name}: withdrawn, {Path(folder)}"))
 
 
 def _table(shown: Sequence[CheckResult], found: Sequence[CheckResult]) -> Table:
@@ -178,19 +180,19 @@ def _tally(found: Sequence[CheckResult]) -> str:
     from twinbench.checks import Status
 
     numbers = {status: sum(each.status is status for each in found) for status in Status}
-    told = f"{counted(numbers[Status.passed], 'check')} passed"
+    told = f"{format_count(numbers[Status.passed], 'check')} passed"
     return f"{told}, {numbers[Status.warned]:,} warned, {numbers[Status.failed]:,} failed."
 
 
 def _summary(shown: Sequence[CheckResult], found: Sequence[CheckResult]) -> str:
-    from twinbench.display.markup import markdown_text
+    from twinbench.display.markup import escape_markdown
 
     lines = ["### Leaderboard", ""]
     rows = [each for each in shown if str(each.status) != "pass"]
     if rows:
         lines += ["| Check | Of | Status | Found |", f"|{' --- |' * 4}"]
         lines += [
-            f"| {' | '.join(map(markdown_text, (each.name, each.subject, str(each.status), each.reason)))} |"
+            f"| {' | '.join(map(escape_markdown, (each.name, each.subject, str(each.status), each.reason)))} |"
             for each in rows[:_SHOWN_CHECKS]
         ]
         lines += [""]

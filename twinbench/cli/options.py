@@ -10,7 +10,7 @@ import typer
 from twinbench.cli import completion
 from twinbench.cli.help import Panel
 from twinbench.cli.output import Format
-from twinbench.statistics import COMPARED_RESAMPLES, LEVEL, RESAMPLES
+from twinbench.statistics import COMPARISON_RESAMPLES, DEFAULT_LEVEL, DEFAULT_RESAMPLES
 
 if TYPE_CHECKING:
     from twinbench.statistics import Resampling
@@ -252,8 +252,8 @@ PredictionsOption = Annotated[
 class ResamplingOptions:
     """Options of the resampling of trajectories."""
 
-    resamples: ResamplesOption = RESAMPLES
-    level: LevelOption = LEVEL
+    resamples: ResamplesOption = DEFAULT_RESAMPLES
+    level: LevelOption = DEFAULT_LEVEL
     seed: SeedOption = 0
 
     def resampling(self) -> Resampling | None:
@@ -263,17 +263,19 @@ class ResamplingOptions:
             UsageError: too few resamples, or an invalid level.
         """
         from twinbench.errors import UsageError
-        from twinbench.statistics import FEWEST, LEAST_LEVEL, MOST, MOST_LEVEL, Resampling
+        from twinbench.statistics import MAX_LEVEL, MAX_RESAMPLES, MIN_LEVEL, MIN_RESAMPLES, Resampling
 
-        if not LEAST_LEVEL <= self.level <= MOST_LEVEL:
-            what = f"must be between {LEAST_LEVEL} and {MOST_LEVEL}, such as 0.95"
+        if not MIN_LEVEL <= self.level <= MAX_LEVEL:
+            what = f"must be between {MIN_LEVEL} and {MAX_LEVEL}, such as 0.95"
             raise UsageError(f"--level {self.level}: {what}")
-        if self.resamples > MOST:
-            raise UsageError(f"--resamples {self.resamples}: at most {MOST:,} are allowed; more add nothing")
+        if self.resamples > MAX_RESAMPLES:
+            raise UsageError(f"--resamples {self.resamples}: at most {MAX_RESAMPLES:,} are allowed; more add nothing")
         if not self.resamples:
             return None
-        if self.resamples < FEWEST:
-            raise UsageError(f"--resamples {self.resamples}: intervals need at least {FEWEST}; 0 means no intervals")
+        if self.resamples < MIN_RESAMPLES:
+            raise UsageError(
+                f"--resamples {self.resamples}: intervals need at least {MIN_RESAMPLES}; 0 means no intervals"
+            )
         return Resampling(self.resamples, self.level, self.seed)
 
 
@@ -281,7 +283,7 @@ class ResamplingOptions:
 class ComparisonResamplingOptions(ResamplingOptions):
     """Options of the resampling for a comparison, which always needs resamples."""
 
-    resamples: ComparisonResamplesOption = COMPARED_RESAMPLES
+    resamples: ComparisonResamplesOption = COMPARISON_RESAMPLES
 
     def resampling(self) -> Resampling:
         """Return the resampling settings.

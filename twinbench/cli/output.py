@@ -20,8 +20,8 @@ from typing import Any, Literal
 
 import typer
 
-from twinbench.display.markup import ShownTable, latex_table, markdown_table
-from twinbench.display.wording import printable as printable
+from twinbench.display.markup import TextTable, latex_table, markdown_table
+from twinbench.display.wording import make_printable as make_printable
 
 _SHOW_PROGRESS_AFTER_S = 1.0
 _FOLDED = 25
@@ -114,7 +114,7 @@ def print_json(content: Any, output: str = "-") -> None:
 def print_table(table: Table, form: Format = Format.table, output: str = "-") -> None:
     """Write a table in one of the formats to a file or standard output."""
     if not form.for_people and table.caveat is not None:
-        typer.echo(f"note: {printable(table.caveat)}", err=True)
+        typer.echo(f"note: {make_printable(table.caveat)}", err=True)
         table = replace(
             table,
             columns=[*table.columns, Column("caveat", "Caveat", for_people=False)],
@@ -150,20 +150,20 @@ def _keys(table: Table) -> list[str]:
     return [column.key for column in table.columns if column.for_programs]
 
 
-def _people_view(table: Table, left_out: Sequence[Column] = ()) -> ShownTable:
+def _people_view(table: Table, left_out: Sequence[Column] = ()) -> TextTable:
     """Return a table as people see it, without the columns in ``left_out``."""
     columns = [column for column in table.columns if column.for_people and column not in left_out]
     rows = [row for row in table.rows if table.hidden_if is None or not row.get(table.hidden_if)]
-    return ShownTable(
-        title=printable(table.title),
-        heads=[column.title for column in columns],
-        numbers=[
+    return TextTable(
+        title=make_printable(table.title),
+        headers=[column.title for column in columns],
+        is_numeric=[
             column.interval_keys is not None or all(isinstance(row.get(column.key), int | float | None) for row in rows)
             for column in columns
         ],
         rows=[[_cell(row.get(column.key), column) + _interval_text(row, column) for column in columns] for row in rows],
-        dimmed=[bool(table.dimmed_if is not None and row.get(table.dimmed_if)) for row in rows],
-        notes=[printable(note) for note in (*table.notes, *([] if table.caveat is None else [table.caveat]))],
+        is_dimmed=[bool(table.dimmed_if is not None and row.get(table.dimmed_if)) for row in rows],
+        notes=[make_printable(note) for note in (*table.notes, *([] if table.caveat is None else [table.caveat]))],
     )
 
 
@@ -184,10 +184,10 @@ def _draw(table: Table, output: str) -> str:
     shown = _fit_to_width(table, console.width)
     drawn = RichTable(title=Text(shown.title), title_justify="left", header_style="bold")
     keep_whole = _width(shown, _FOLDED_FOR_NUMBERS) <= console.width
-    for head, numbers in zip(shown.heads, shown.numbers, strict=True):
+    for head, numbers in zip(shown.headers, shown.is_numeric, strict=True):
         justify: Literal["left", "right"] = "right" if numbers else "left"
         drawn.add_column(Text(head), justify=justify, overflow="fold", no_wrap=numbers and keep_whole)
-    for cells, dim in zip(shown.rows, shown.dimmed, strict=True):
+    for cells, dim in zip(shown.rows, shown.is_dimmed, strict=True):
         drawn.add_row(*map(Text, cells), style="dim" if dim else None)
     console.print(drawn)
     for note in shown.notes:
@@ -195,7 +195,7 @@ def _draw(table: Table, output: str) -> str:
     return "".join(line.rstrip() + "\n" for line in buffer.getvalue().splitlines())
 
 
-def _fit_to_width(table: Table, width: int) -> ShownTable:
+def _fit_to_width(table: Table, width: int) -> TextTable:
     """Return a table as people see it within ``width`` characters, dropping columns until it fits."""
     spared: list[Column] = []
     more = [column for column in table.columns if column.for_people and column.drop_order]
@@ -210,14 +210,14 @@ def _fit_to_width(table: Table, width: int) -> ShownTable:
     return shown
 
 
-def _width(shown: ShownTable, most: int = _FOLDED) -> int:
+def _width(shown: TextTable, most: int = _FOLDED) -> int:
     """Return the width of a table in characters if only texts longer than ``most`` are folded."""
     from rich.cells import cell_len
 
     total = 1
-    for number, head in enumerate(shown.heads):
+    for number, head in enumerate(shown.headers):
         longest = max((cell_len(line) for row in shown.rows for line in row[number].split("\n")), default=0)
-        if not shown.numbers[number]:
+        if not shown.is_numeric[number]:
             longest = min(longest, most)
         total += 3 + max(longest, *(cell_len(line) for line in head.split("\n")))
     return total
@@ -235,7 +235,7 @@ def _cell(value: Any, column: Column) -> str:
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
-    return printable(value)
+    return make_printable(value)
 
 
 def _interval_text(row: dict[str, Any], column: Column) -> str:
@@ -356,7 +356,7 @@ class _Progress:
 def print_notice(text: str) -> None:
     """Tell people on standard error what happens while a command works."""
     with suppress(OSError):  # a lost terminal must not fail the work
-        typer.echo(printable(text), err=True)
+        typer.echo(make_printable(text), err=True)
 
 
 @contextmanager

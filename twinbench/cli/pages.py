@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from twinbench.cli.help import Panel
-from twinbench.cli.output import print_json, printable, write_text
-from twinbench.display.wording import shown_path, shown_spec
+from twinbench.cli.output import make_printable, print_json, write_text
+from twinbench.display.wording import display_path, display_spec
 
 PageOption = Annotated[
     str,
@@ -46,16 +46,16 @@ def command_line(track: str, arguments: list[str], options: dict[str, Any], outp
     out.
     """
     target = {"-o": output if output == "-" else Path(output).name}
-    return spelled(["twinbench", track, "report", *map(shown_spec, arguments)], options | target)
+    return command_text(["twinbench", track, "report", *map(display_spec, arguments)], options | target)
 
 
-def spelled(words: list[str], options: dict[str, Any]) -> str:
+def command_text(words: list[str], options: dict[str, Any]) -> str:
     """Words and options as they are typed, without folders of this machine; None is left out, lists are repeated."""
     more = [
         word
         for name, value in options.items()
         for each in (value if isinstance(value, list) else [] if value is None else [value])
-        for word in (name, shown_path(str(each)))
+        for word in (name, display_path(str(each)))
     ]
     return shlex.join([*words, *more])
 
@@ -67,4 +67,4 @@ def write_page(page: str, output: str, *, json_: bool) -> None:
     if json_:
         print_json({"file": output, "bytes": size})
     elif output != "-":
-        typer.echo(f"{printable(output)}: {size:,} bytes, opens offline")
+        typer.echo(f"{make_printable(output)}: {size:,} bytes, opens offline")

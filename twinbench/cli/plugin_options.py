@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from twinbench.cli.help import Panel
-from twinbench.cli.output import printable
+from twinbench.cli.output import make_printable
 from twinbench.plugins.output import RouterOutput
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _MOST_OUTPUT_LINES = 20
 def _show_output(router: str, text: str) -> None:
     """Show what a router printed, each line under its name."""
     for line in text.splitlines():
-        typer.echo(printable(f"{router} | {line}"), err=True)
+        typer.echo(make_printable(f"{router} | {line}"), err=True)
 
 
 def _strict(image: str | None, wheels: Path | None) -> Isolation:
@@ -173,7 +173,7 @@ class PluginOptions:
         for router, text in self._output.failures().items():
             lines = "".join(f"\n  {line}" for line in text.splitlines()[-_MOST_OUTPUT_LINES:])
             typer.echo(
-                printable(f"{router} printed before it first failed (--plugin-output shows all):{lines}"), err=True
+                make_printable(f"{router} printed before it first failed (--plugin-output shows all):{lines}"), err=True
             )
 
     def limits(self, *, processes: bool) -> PluginLimits:
@@ -192,7 +192,7 @@ class PluginOptions:
         _refuse_assignments(self.plugin_env or ())
         for name in self.plugin_env or () if processes else ():
             if name not in os.environ:
-                typer.echo(printable(f"note: --plugin-env {name}: no such variable is set"), err=True)
+                typer.echo(make_printable(f"note: --plugin-env {name}: no such variable is set"), err=True)
         limits = PluginLimits(
             self.load_timeout,
             self.decision_timeout,

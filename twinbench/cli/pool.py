@@ -11,8 +11,8 @@ import typer
 
 from twinbench.cli.help import Group, Panel
 from twinbench.cli.options import FormatOption, JsonOption, OutputOption, PoolArgument, PoolsArgument
-from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
-from twinbench.display.wording import counted
+from twinbench.cli.output import Column, Format, Table, make_printable, print_json, print_table, progress
+from twinbench.display.wording import format_count
 
 if TYPE_CHECKING:
     from twinbench.errors import Problem
@@ -152,13 +152,13 @@ def check(
         print_json({"pools": problems_} | ({"live": shown} if live else {}))
     else:
         for pool, problems in found.items():
-            typer.echo(printable(f"{pool}: {'ok' if not problems else counted(len(problems), 'problem')}"))
+            typer.echo(make_printable(f"{pool}: {'ok' if not problems else format_count(len(problems), 'problem')}"))
             for problem in problems:
-                typer.echo(printable(f"  {problem}"), err=True)
+                typer.echo(make_printable(f"  {problem}"), err=True)
         for pool, answers in asked.items():
             print_table(answers.table(pool))
             for line in answers.problems():
-                typer.echo(printable(f"  {line}"), err=True)
+                typer.echo(make_printable(f"  {line}"), err=True)
     if any(found.values()) or any(answers.problems() for answers in asked.values()):
         raise typer.Exit(1)
 
@@ -249,7 +249,7 @@ def _check_live(
     asked: dict[str, _LiveCheck] = {}
     with Gateway(api_base, api_key_env) as gateway, progress() as shown:
         count = sum(len(manifest.candidates) for manifest in pools.values())
-        typer.echo(f"asking {counted(count, 'model')} for one word each, for {total:.7f} USD at most", err=True)
+        typer.echo(f"asking {format_count(count, 'model')} for one word each, for {total:.7f} USD at most", err=True)
         for pool, manifest in pools.items():
             asked[pool] = _LiveCheck(estimates[pool], check_candidates(gateway, manifest.candidates, within_s, shown))
     return asked
@@ -284,7 +284,7 @@ def _table(manifest: AnyManifest) -> Table:
         columns = [Column("tier", "Tier"), *_PRICES, Column("models", "Models that decided the labels")]
         notes.insert(0, "USD per million tokens")
         sets = ", ".join(manifest.tokenizer_sets)
-        notes.insert(1, f"cache lives {counted(manifest.cache_ttl_steps, 'step')}; tokenizer sets {sets}")
+        notes.insert(1, f"cache lives {format_count(manifest.cache_ttl_steps, 'step')}; tokenizer sets {sets}")
         return Table(manifest.name, columns, rows, notes)
     rows = [
         {

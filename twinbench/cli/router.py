@@ -22,9 +22,9 @@ from twinbench.cli.options import (
     StoreOption,
     TokenizersOption,
 )
-from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
+from twinbench.cli.output import Column, Format, Table, make_printable, print_json, print_table, progress
 from twinbench.cli.plugin_options import FitOptions, PluginOptions
-from twinbench.display.wording import counted, trajectories
+from twinbench.display.wording import format_count, format_trajectories
 
 app = typer.Typer(cls=Group, no_args_is_help=True)
 
@@ -135,14 +135,14 @@ def check(
             Column("reason", "Result"),
             Column("advice", "What to do"),
         ]
-        title = f"{router}, {counted(report.rows, 'row')} of {report.bank.name}"
+        title = f"{router}, {format_count(report.rows, 'row')} of {report.bank.name}"
         found = [check.to_json() for check in report.checks]
         notes = (
             ["The other checks were not run: a router that answers nothing fails them all."] if report.cut_short else []
         )
         print_table(Table(title, columns, found, notes, caveat=report.bank.caveat), form, output)
     if report.failed:
-        typer.echo(f"error: failed checks: {printable(', '.join(report.failed))}", err=True)
+        typer.echo(f"error: failed checks: {make_printable(', '.join(report.failed))}", err=True)
         raise typer.Exit(1)
 
 
@@ -197,12 +197,12 @@ def train(
         told = {} if caveat is None else {"caveat": caveat}
         print_json({"folder": str(out), "fingerprint": artefact.fingerprint, **artefact.manifest.model_dump(), **told})
         return
-    rows, of = counted(data.rows, "row"), trajectories(data.trajectories, data.groups)
+    rows, of = format_count(data.rows, "row"), format_trajectories(data.trajectories, data.groups)
     part = data.bank if data.part is None else f"{data.bank}, part {data.part}"
-    typer.echo(printable(f"trained on {rows} of {of} of {part} (seed {seed}): {out}"))
+    typer.echo(make_printable(f"trained on {rows} of {of} of {part} (seed {seed}): {out}"))
     if caveat is not None:
-        typer.echo(printable(f"note: {caveat}"), err=True)
-    typer.echo(printable(f"next: twinbench static score {out} --bank {data.bank} --split PART"))
+        typer.echo(make_printable(f"note: {caveat}"), err=True)
+    typer.echo(make_printable(f"next: twinbench static score {out} --bank {data.bank} --split PART"))
 
 
 app.command()(tuning.tune)

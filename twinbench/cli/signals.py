@@ -48,13 +48,13 @@ def stop_on_signals(stop: Callable[[], None], hint: str) -> Iterator[None]:
     """
     import typer
 
-    from twinbench.cli.output import printable
+    from twinbench.cli.output import make_printable
 
     def ask() -> None:
         stop()
         with contextlib.suppress(OSError):  # a terminal that is closed
             told = f"stopping after the calls in flight ({hint}); interrupt again to exit at once"
-            typer.echo(printable(told), err=True)
+            typer.echo(make_printable(told), err=True)
 
     with _handle_signals(ask):
         yield

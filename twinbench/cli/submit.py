@@ -20,9 +20,9 @@ from twinbench.cli.options import (
     OutputOption,
     StoreOption,
 )
-from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress, write_text
+from twinbench.cli.output import Column, Format, Table, make_printable, print_json, print_table, progress, write_text
 from twinbench.cli.plugin_options import IsolationLevel, PluginOptions
-from twinbench.display.wording import counted
+from twinbench.display.wording import format_count
 
 if TYPE_CHECKING:
     from twinbench.api.packing import PackedSubmission, SubmissionInfo
@@ -336,7 +336,7 @@ def verify(
             file,
             request,
             plugins=lambda: plugins.with_isolation(IsolationLevel.strict).limits(processes=True),
-            tell=lambda text: typer.echo(printable(text), err=True),
+            tell=lambda text: typer.echo(make_printable(text), err=True),
             progress=shown,
         )
     if json_:
@@ -400,11 +400,11 @@ def _packed_table(packed: PackedSubmission) -> Table:
     for run in manifest.live:
         told = f"{run.resolved:,} of {run.cases * run.trials:,} resolved, bill {run.bill_usd:.4f} USD"
         rows.append({"what": run.run, "division": str(run.division), "claim": told})
-    router = "closed" if manifest.router.closed else counted(len(manifest.router.files), "file")
+    router = "closed" if manifest.router.closed else format_count(len(manifest.router.files), "file")
     size = sum(manifest.sizes.values())
     notes = [
         f"router {manifest.router.spec}: {router}",
-        f"{counted(len(manifest.files), 'file')}, {size:,} bytes; {'signed' if packed.signed else 'not signed'}",
+        f"{format_count(len(manifest.files), 'file')}, {size:,} bytes; {'signed' if packed.signed else 'not signed'}",
         *(f"a reviewer will find: {each}" for each in packed.missing),
         *(f"looks like a secret: {each}" for each in packed.secrets),
         "nothing was written" if packed.output is None else f"wrote {packed.output}",
@@ -437,7 +437,12 @@ def _report_table(report: VerificationReport, form: Format) -> Table:
         rows = kept
         for subject, names in by_run.items():
             rows.append(
-                {"name": counted(len(names), "check"), "subject": subject, "status": "pass", "reason": ", ".join(names)}
+                {
+                    "name": format_count(len(names), "check"),
+                    "subject": subject,
+                    "status": "pass",
+                    "reason": ", ".join(names),
+                }
             )
     notes += [f"not verified: {each.what}. What closes it: {each.closed_by}" for each in report.doubts]
     notes.append(f"levels: {', '.join(map(str, report.levels))}; nonce {report.nonce}")

@@ -16,7 +16,7 @@ from twinbench.cli.options import (
     OutputOption,
     RouterArgument,
 )
-from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable
+from twinbench.cli.output import Column, Format, Table, make_printable, print_json, print_table
 from twinbench.cli.plugin_options import FitOptions, PluginOptions
 from twinbench.cli.static.evaluating import open_evaluator
 
@@ -117,7 +117,7 @@ def tune(
         title = f"Settings of {router} on {found.bank}"
         print_table(Table(title, columns, shown, notes, caveat=found.caveat), form, output)
     if found.chosen is None:
-        typer.echo(printable(f"error: no setting of {router} reaches that without errors"), err=True)
+        typer.echo(make_printable(f"error: no setting of {router} reaches that without errors"), err=True)
         raise typer.Exit(1)
 
 

@@ -1,1 +1,1 @@
-"""Tasks executed under an assignment of models to steps: what a search for labels asks for, and what it gets."""
+"""The interfaces between the search for labels and what executes tasks or proposes tiers for it."""

@@ -1,8 +1,8 @@
-"""Executions: what the search for labels asks an executor to do, and what comes of it.
+"""The interface of executors, which execute tasks for the search for labels.
 
-The search (``static_track.construction``) knows neither agents nor containers nor providers: it names a task, which
-candidate is to answer which step, and the number of the repeat. An executor does the rest: the live track's agent, one
-call with an evaluator, or what was recorded of either. Source: construction.md, stages 1 to 5.
+The search (``static_track.construction``) knows nothing of agents, containers or providers. It names a task, the
+candidate that should answer each step, and the number of the repeat; an executor does the rest. Executors are the live
+track's agent, a single call with an evaluator, and recordings of either. Source: construction.md, stages 1 to 5.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from twinbench.routing.usage import Usage
 
 @dataclass(frozen=True)
 class Assignment:
-    """Which candidate of the pool answers which step of a task."""
+    """The candidates of the pool that answer the steps of a task."""
 
     first: tuple[str, ...]
-    """Candidate ids of steps 1, 2, …"""
+    """Ids of the candidates that answer steps 1, 2, …"""
     rest: str
-    """The candidate of all later steps."""
+    """Id of the candidate that answers all later steps."""
 
     def candidate(self, step: int) -> str:
-        """The candidate that answers a step, counted from 1."""
+        """Return the id of the candidate that answers a step; steps are counted from 1."""
         return self.first[step - 1] if step <= len(self.first) else self.rest
 
 
@@ -39,108 +39,109 @@ class ConstructionTask:
 
     id: str
     workload: str
-    """What its rows have as ``benchmark``."""
+    """The value of ``benchmark`` in the bank's rows."""
     group: str
-    """What it shares with tasks that are not independent of it, such as the template that it was made from."""
+    """A name shared by tasks that are not independent of each other, such as that of their common template."""
 
 
 @dataclass(frozen=True)
 class ExecutedStep:
-    """One call of an execution that was answered."""
+    """One answered call of an execution."""
 
     messages: Sequence[Mapping[str, Any]]
-    """The conversation that the model was shown, as OpenAI chat messages without what belongs to one model alone."""
+    """The prompt, as OpenAI chat messages without fields that only one model understands."""
     functions: Sequence[Mapping[str, Any]] | None
-    """The tools that it was offered, as OpenAI function definitions; None for none."""
+    """The tools that were offered, as OpenAI function definitions; None if there were none."""
     candidate: str
     """The id of the candidate that answered."""
     usage: Usage
     cost_usd: Decimal
-    """What the call costs, whether it was paid now or its response was kept from an earlier execution."""
+    """The cost of the call, also if its response came from the cache and nothing was paid now."""
 
 
 @dataclass(frozen=True)
 class Execution:
-    """What came of one task under one assignment."""
+    """The result of executing one task under one assignment."""
 
     task: str
     assignment: Assignment
     repeat: int
-    """0, or the number of the repetition that shows whether a task is flaky; each has responses of its own."""
+    """0, or the number of a repetition that tests whether the task is flaky; repetitions do not share responses."""
     passed: bool | None
-    """Whether the task's own check accepts the result; None where infrastructure or the cap ended it (``cause``)."""
+    """Whether the task's own check accepts the result; None if infrastructure or the cap ended it (``cause``)."""
     steps: Sequence[ExecutedStep]
     cause: Cause | None = None
     detail: str | None = None
     spend_usd: Decimal = Decimal(0)
-    """What was newly paid for it."""
+    """The amount that was newly paid for it."""
     paid_calls: int = 0
-    """How many calls were newly made; the others were answered from the response cache."""
+    """The number of calls that were newly paid for; the others were answered from the response cache."""
 
     @property
     def cost_usd(self) -> Decimal:
-        """What its calls cost."""
+        """The cost of all its calls, including those from the response cache."""
         return sum((step.cost_usd for step in self.steps), Decimal(0))
 
 
 class BuildStoppedError(Exception):
-    """A build was asked to stop, so an execution was not finished; the next sitting goes on with it."""
+    """An execution was not finished, because the build was asked to stop; running the command again continues it."""
 
 
 class TaskExecutor(Protocol):
-    """Executes tasks; several at once from threads, as many as it was opened for."""
+    """Executes tasks; may be called by several threads at once, up to ``ExecutorContext.workers``."""
 
     @property
     def tasks(self) -> Sequence[ConstructionTask]:
-        """The tasks that there are, in the order in which they are worked on."""
+        """All tasks, in the order in which they are executed."""
         ...
 
     @property
     def tiers(self) -> Mapping[str, Sequence[str]]:
-        """The candidates of each tier that are tried, by id, at most three, the cheapest first; empty for none."""
+        """For each tier, the ids of the candidates to try: at most three, the cheapest first; may be empty."""
         ...
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """What a label depends on, as JSON: task set, pool, models, scaffold, evaluators and their versions."""
+        """All that a label depends on, as JSON: task set, pool, models, scaffold, evaluators and their versions."""
         ...
 
     @property
     def spent_usd(self) -> Decimal:
-        """What was paid so far, in earlier sittings too."""
+        """The total amount paid so far, including earlier runs of the command."""
         ...
 
     def worst_case_usd(self, task: str) -> Decimal:
-        """The most that one execution of a task can cost."""
+        """Return the largest possible cost of one execution of a task."""
         ...
 
     def execute(self, task: str, assignment: Assignment, repeat: int) -> Execution:
-        """Execute a task; what was begun and not finished goes on, and nothing that was paid is paid again.
+        """Execute a task; an unfinished execution is continued, and nothing that was paid for is paid again.
 
         Args:
-            task: its id.
-            assignment: who answers.
-            repeat: which repetition; responses are shared by all executions of the same repeat.
+            task: the id of the task.
+            assignment: the candidates that answer its steps.
+            repeat: the number of the repetition; all executions of the same repeat share responses.
 
         Raises:
-            BuildStoppedError: it was asked to stop; what was paid is recorded.
-            OSError: what it does cannot be recorded.
+            BuildStoppedError: the build was asked to stop; all payments are recorded.
+            OSError: the execution cannot be recorded.
         """
         ...
 
 
 @dataclass(frozen=True)
 class ExecutorContext:
-    """What an executor is opened with, beside its own settings."""
+    """The context in which an executor is opened, besides its own settings."""
 
     directory: Path
-    """A folder of its own in the build's directory, for its journal and caches; it may hold an earlier sitting's."""
+    """The executor's folder in the build's directory, for its journal and caches; it may contain those of an earlier
+    run of the command."""
     cap_usd: Decimal | None
-    """The most that may be paid, over all sittings; None for no cap."""
+    """The spending cap over all runs of the command; None for no cap."""
     workers: int = 1
-    """Executions at once."""
+    """The number of executions at the same time."""
     is_stopping: Callable[[], bool] = lambda: False
-    """Says whether nothing new is to be begun; asked before each call."""
+    """Returns whether the build was asked to stop; checked before each call."""
     progress: Progress = no_progress
 
 
@@ -148,13 +149,13 @@ class ExecutorFactory(Protocol):
     """Opens an executor; registered as an entry point of the group ``twinbench.executors``, or named by path."""
 
     def __call__(self, settings: Mapping[str, Any], context: ExecutorContext) -> AbstractContextManager[TaskExecutor]:
-        """Open the executor that ``[executor]`` of a build's configuration describes.
+        """Open the executor that the table ``[executor]`` of a build's configuration describes.
 
         Args:
-            settings: the table ``[executor]`` without ``kind``; checked by the executor.
-            context: where it works, and within what.
+            settings: the table ``[executor]`` without ``kind``; validated by the executor.
+            context: the folder, limits and callbacks of the build.
 
         Raises:
-            UsageError: a setting is unknown or wrong; its message names the key.
+            UsageError: a setting is unknown or invalid; the message names the key.
         """
         ...

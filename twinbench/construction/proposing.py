@@ -1,7 +1,7 @@
-"""Proposers: what says of each step of a seed which tier is worth trying first.
+"""The interface of proposers, which suggest for each step of a seed trajectory the tier to try first.
 
-A hint only prunes. A wrong one costs executions, or leaves a label higher than it had to be; it never makes a label
-that no execution bears out. Source: construction.md, stage 2.
+A suggestion only prunes the search. A wrong one costs executions or leaves a label higher than necessary, but every
+label is still confirmed by an execution. Source: construction.md, stage 2.
 """
 
 from __future__ import annotations
@@ -14,34 +14,34 @@ from typing import Any, Protocol
 from twinbench.construction.execution import ConstructionTask, Execution
 
 NOT_DOWNGRADEABLE = "not_downgradeable"
-"""The hint that no tier below the strongest is worth a try."""
+"""The suggestion that no tier below the strongest is worth trying."""
 
 
 class Proposer(Protocol):
-    """Gives hints; asked by one thread at a time."""
+    """Suggests tiers; called by one thread at a time."""
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """What its hints depend on, as JSON."""
+        """All that its suggestions depend on, as JSON."""
         ...
 
     @property
     def spent_usd(self) -> Decimal:
-        """What it paid in this sitting, if anything."""
+        """The amount that it has paid since it was opened."""
         ...
 
     def propose(self, task: ConstructionTask, seed: Execution) -> Sequence[str]:
-        """A hint for each step of a seed: the lowest tier worth trying first, or ``NOT_DOWNGRADEABLE``.
+        """Suggest for each step of a seed the lowest tier worth trying, or ``NOT_DOWNGRADEABLE``.
 
         Args:
-            task: whose seed it is.
-            seed: an execution in which the strongest tier answered every step, and which passed.
+            task: the task of the seed.
+            seed: an execution that passed and in which the strongest tier answered every step.
 
         Raises:
-            CausedError: infrastructure or a cap keeps it from answering; the task stays open.
+            CausedError: infrastructure or a cap prevents an answer; the task stays open.
 
         Returns:
-            Labels of tiers; steps beyond the last hint are tried from the lowest tier on.
+            Tier labels by step. Steps beyond the last one are tried from the lowest tier on.
         """
         ...
 
@@ -55,10 +55,10 @@ class ProposerFactory(Protocol):
         """Open the proposer that a build's configuration names.
 
         Args:
-            settings: the table ``[proposer]``, empty where there is none; checked by the proposer.
-            tiers: the candidates of each tier, as the executor has them.
+            settings: the table ``[proposer]``, empty if there is none; validated by the proposer.
+            tiers: the ids of the candidates of each tier, from ``TaskExecutor.tiers``.
 
         Raises:
-            UsageError: a setting is unknown or wrong; its message names the key.
+            UsageError: a setting is unknown or invalid; the message names the key.
         """
         ...

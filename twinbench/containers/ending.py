@@ -25,7 +25,7 @@ _SIGKILL = 137
 """The exit code that SIGKILL gives."""
 
 
-def ended_from_inside(client: docker.DockerClient, container_id: str, state: Mapping[str, Any]) -> bool:
+def was_ended_from_inside(client: docker.DockerClient, container_id: str, state: Mapping[str, Any]) -> bool:
     """Return whether a container that has ended was ended by a process inside it.
 
     The engine's events since its last start decide. It was ended from outside if a request to the engine did so

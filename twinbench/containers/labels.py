@@ -62,13 +62,13 @@ def labels(*, role: str, run: str, case: str, life_s: float) -> dict[str, str]:
         RUN: run,
         CASE: case,
         DEADLINE: str(int(time.time() + life_s)),
-        NAMESPACE: namespace(),
+        NAMESPACE: container_namespace(),
         MACHINE: machine_identity(),
         PROCESS: process_identity(os.getpid()),
     }
 
 
-def namespace() -> str:
+def container_namespace() -> str:
     """Return the prefix that tells whose containers are whose on a shared engine; empty by default.
 
     Users who share an engine set ``TWINBENCH_NAMESPACE``: garbage is only collected within a namespace.

@@ -18,9 +18,9 @@ from twinbench.containers.labels import (
     ROLE,
     RUN,
     Lease,
+    container_namespace,
     is_alive,
     machine_identity,
-    namespace,
 )
 
 if TYPE_CHECKING:
@@ -40,13 +40,13 @@ class AbandonedContainer:
 
 def find_abandoned(engine: Engine) -> list[AbandonedContainer]:
     """Return the containers of twinbench in this namespace that no live run owns."""
-    return [found for found, _ in _abandoned(engine)]
+    return [found for found, _ in _list_abandoned(engine)]
 
 
 def collect_garbage(engine: Engine) -> list[AbandonedContainer]:
     """Remove the containers of twinbench in this namespace that no live run owns, and return what was removed."""
     removed = []
-    for found, container in _abandoned(engine):
+    for found, container in _list_abandoned(engine):
         remove_container(container)
         removed.append(found)
     return removed
@@ -86,12 +86,12 @@ def remove_container(container: Container) -> None:
         return
 
 
-def _abandoned(engine: Engine) -> list[tuple[AbandonedContainer, Container]]:
+def _list_abandoned(engine: Engine) -> list[tuple[AbandonedContainer, Container]]:
     with docker_errors_as_ours("list containers"):
         # A container that is removed while the list is made cannot be inspected.
         containers = engine.client.containers.list(all=True, filters={"label": ROLE}, ignore_removed=True)
     found = []
-    mine = namespace()
+    mine = container_namespace()
     for container in containers:
         marks: Mapping[str, str] = container.labels
         # Containers that were started before there were namespaces have no such label: they count as without a name.
@@ -105,5 +105,5 @@ def _why_abandoned(marks: Mapping[str, str]) -> str | None:
     if time.time() > float(marks.get(DEADLINE, "0")):
         return "its deadline has passed"
     if marks.get(MACHINE) != machine_identity():
-        return None  # processes of another machine, or of another PID namespace, cannot be seen from here
+        return None  # processes of another machine, or of another PID container_namespace, cannot be seen from here
     return None if is_alive(marks.get(PROCESS, "")) else "the process that made it has ended"

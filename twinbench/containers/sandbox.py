@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from twinbench.causes import Cause, CausedError
 from twinbench.containers.container import CANNOT_EXECUTE, ContainerLimits, last_log_line, start_container
-from twinbench.containers.ending import ended_from_inside
+from twinbench.containers.ending import was_ended_from_inside
 from twinbench.containers.engine import ContainerLostError, Engine, EngineLostError, ImageError, docker_errors_as_ours
 from twinbench.containers.ownership import remove_container
 from twinbench.containers.paths import is_plain_file
@@ -312,7 +312,7 @@ class Sandbox:
         if status == "running":
             return True
         state: Mapping[str, Any] = self.container.attrs["State"]
-        if status == "exited" and ended_from_inside(self.engine.client, str(self.container.id), state):
+        if status == "exited" and was_ended_from_inside(self.engine.client, str(self.container.id), state):
             return False
         raise ContainerLostError(
             f"the container of {self.image} is {status} (exit code {state.get('ExitCode')}): "

@@ -1,1 +1,1 @@
-"""What people see: wording, tables, progress and pages."""
+"""Output for people: wording, tables, progress and HTML pages."""

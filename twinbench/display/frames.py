@@ -1,4 +1,4 @@
-"""Results as data frames: of pandas, polars or Arrow, whichever is installed, and as a table in a notebook."""
+"""Turn results into data frames of pandas, polars or Arrow, and into HTML tables for notebooks."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from collections.abc import Collection, Mapping, Sequence
 from html import escape
 from typing import Any, ClassVar
 
-from twinbench.display.wording import counted, printable
+from twinbench.display.wording import format_count, make_printable
 from twinbench.errors import UsageError
 
-KINDS = ("pandas", "polars", "pyarrow")
-"""In the order in which they are looked for."""
+FRAME_KINDS = ("pandas", "polars", "pyarrow")
+"""Supported libraries, in the order in which they are tried."""
 
 Rows = Sequence[Mapping[str, Any]]
 
 
-def frame(rows: Rows, kind: str | None = None, numbers: Collection[str] = ()) -> Any:
-    """Rows as a data frame; every column stands in every row.
+def make_data_frame(rows: Rows, kind: str | None = None, numbers: Collection[str] = ()) -> Any:
+    """Make a data frame of rows; a value that a row lacks is missing in the frame.
 
     Args:
         rows: flat rows.
-        kind: ``pandas``, ``polars`` or ``pyarrow``; None: the first of them that is installed.
-        numbers: columns of numbers, which are columns of floats also where no row has a value.
+        kind: ``pandas``, ``polars`` or ``pyarrow``; None for the first of them that is installed.
+        numbers: numeric columns; they get a float type even if no row has a value.
 
     Raises:
-        UsageError: none is installed, or not the one that is asked for.
+        UsageError: the library ``kind`` is unknown or not installed, or none of the three is installed.
     """
-    if kind is not None and kind not in KINDS:
-        raise UsageError(f"no data frames of kind {kind!r}: {', '.join(KINDS)}")
+    if kind is not None and kind not in FRAME_KINDS:
+        raise UsageError(f"unknown kind of data frame {kind!r}; known: {', '.join(FRAME_KINDS)}")
     columns = {name: [row.get(name) for row in rows] for name in dict.fromkeys(key for row in rows for key in row)}
-    for each in KINDS if kind is None else (kind,):
+    for each in FRAME_KINDS if kind is None else (kind,):
         try:
             library = importlib.import_module(each)
         except ImportError:
@@ -48,53 +48,55 @@ def frame(rows: Rows, kind: str | None = None, numbers: Collection[str] = ()) ->
 
 
 class Tabular(ABC):
-    """A result that is a table too."""
+    """Base class of results that can also be shown as a table."""
 
     number_columns: ClassVar[frozenset[str]] = frozenset()
-    """The columns of numbers that may have no value in any row, and are of numbers then too."""
+    """Columns that are numeric even if no row has a value in them."""
 
     @property
     def caveat(self) -> str | None:
-        """What anyone who is shown the table must be told; None where there is nothing."""
+        """A limitation of the data that has to be shown with the table; None if there is none."""
         return None
 
     @abstractmethod
     def to_json(self) -> dict[str, Any]:
-        """The result as the command prints it with ``--json``."""
+        """Return the result as the command prints it with ``--json``."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as ``to_json``."""
+        """Return the same as ``to_json``."""
         return self.to_json()
 
     @abstractmethod
     def records(self) -> list[dict[str, Any]]:
-        """The result as flat rows with all digits."""
+        """Return the result as flat rows, with unrounded numbers."""
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {counted(len(self.records()), 'record')}; .records(), .df(), .to_dict()>"
+        return f"<{type(self).__name__}: {format_count(len(self.records()), 'record')}; .records(), .df(), .to_dict()>"
 
     def df(self, kind: str | None = None) -> Any:
-        """The records as a data frame, with a column ``caveat`` where there is one.
+        """Return the records as a data frame, with a column ``caveat`` if the result has one.
 
         Args:
-            kind: ``pandas``, ``polars`` or ``pyarrow``; None: the first of them that is installed.
+            kind: ``pandas``, ``polars`` or ``pyarrow``; None for the first of them that is installed.
 
         Raises:
-            UsageError: none is installed.
+            UsageError: the library ``kind`` is unknown or not installed, or none of the three is installed.
         """
         told = {} if self.caveat is None else {"caveat": self.caveat}
-        return frame([row | told for row in self.records()], kind, self.number_columns)
+        return make_data_frame([row | told for row in self.records()], kind, self.number_columns)
 
     def _repr_html_(self) -> str:
-        """The table that a notebook shows; text is text in it."""
+        """Return the HTML table that a notebook shows; all text is escaped."""
         rows = self.records()
         columns = list(dict.fromkeys(key for row in rows for key in row))
-        head = "".join(f'<th scope="col">{_cell(name)}</th>' for name in columns)
-        body = "".join(f"<tr>{''.join(f'<td>{_cell(row.get(name))}</td>' for name in columns)}</tr>" for row in rows)
-        told = "" if self.caveat is None else f"<p>{escape(printable(self.caveat))}</p>"
+        head = "".join(f'<th scope="col">{_format_cell(name)}</th>' for name in columns)
+        body = "".join(
+            f"<tr>{''.join(f'<td>{_format_cell(row.get(name))}</td>' for name in columns)}</tr>" for row in rows
+        )
+        told = "" if self.caveat is None else f"<p>{escape(make_printable(self.caveat))}</p>"
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{told}"
 
 
-def _cell(value: object) -> str:
-    text = f"{value:.4g}" if isinstance(value, float) else printable(value)
+def _format_cell(value: object) -> str:
+    text = f"{value:.4g}" if isinstance(value, float) else make_printable(value)
     return escape(text)

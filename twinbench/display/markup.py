@@ -1,4 +1,4 @@
-"""Tables as Markdown and as LaTeX, for papers and web pages; whatever text stands in them shows and does nothing."""
+"""Format tables as Markdown and LaTeX for web pages and papers; text in cells is escaped."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from twinbench.display.wording import printable
+from twinbench.display.wording import make_printable
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -25,64 +25,64 @@ _LATEX = {
 
 
 @dataclass(frozen=True)
-class ShownTable:
-    """A table as people see it, in whatever markup: every cell a text."""
+class TextTable:
+    """A table whose cells are formatted as text, independent of the markup."""
 
     title: str
-    heads: Sequence[str]
-    numbers: Sequence[bool]
-    """For each column, whether it is of numbers, which stand at the right."""
+    headers: Sequence[str]
+    is_numeric: Sequence[bool]
+    """For each column, whether it is numeric and therefore right-aligned."""
     rows: Sequence[Sequence[str]]
-    dimmed: Sequence[bool]
-    """For each row, whether it is drawn back."""
+    is_dimmed: Sequence[bool]
+    """For each row, whether it is shown dimmed in a terminal."""
     notes: Sequence[str]
 
 
-def markdown_text(text: str) -> str:
-    """Text as Markdown that shows it and does nothing else, on one line."""
-    plain = html.escape(printable(text).replace("\n", " ").replace("\t", " "), quote=False)
+def escape_markdown(text: str) -> str:
+    """Escape a text for Markdown, on one line."""
+    plain = html.escape(make_printable(text).replace("\n", " ").replace("\t", " "), quote=False)
     return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", plain)
 
 
-def latex_text(text: str) -> str:
-    """Text as LaTeX that shows it and does nothing else, on one line."""
-    plain = printable(text).replace("\n", " ").replace("\t", " ")
+def escape_latex(text: str) -> str:
+    """Escape a text for LaTeX, on one line."""
+    plain = make_printable(text).replace("\n", " ").replace("\t", " ")
     return "".join(_LATEX.get(char, char) for char in plain)
 
 
-def markdown_table(table: ShownTable) -> str:
-    """A table as GitHub's Markdown, its title above and its notes below."""
-    lines = [f"**{markdown_text(table.title)}**", ""] if table.title else []
-    lines.append(f"| {' | '.join(map(markdown_text, table.heads))} |")
-    lines.append(f"|{'|'.join(' ---: ' if numbers else ' --- ' for numbers in table.numbers)}|")
-    lines += [f"| {' | '.join(map(markdown_text, row))} |" for row in table.rows]
+def markdown_table(table: TextTable) -> str:
+    """Format a table as GitHub-flavoured Markdown, with its title above and its notes below."""
+    lines = [f"**{escape_markdown(table.title)}**", ""] if table.title else []
+    lines.append(f"| {' | '.join(map(escape_markdown, table.headers))} |")
+    lines.append(f"|{'|'.join(' ---: ' if numbers else ' --- ' for numbers in table.is_numeric)}|")
+    lines += [f"| {' | '.join(map(escape_markdown, row))} |" for row in table.rows]
     for note in table.notes:
-        lines += ["", markdown_text(note)]
+        lines += ["", escape_markdown(note)]
     return "\n".join(lines) + "\n"
 
 
-def latex_table(table: ShownTable) -> str:
-    """A table as LaTeX: a float with its title as the caption and its notes below, in the rules of booktabs."""
-    aligned = "".join("r" if numbers else "l" for numbers in table.numbers)
+def latex_table(table: TextTable) -> str:
+    """Format a table as a LaTeX float with booktabs rules, its title as the caption and its notes below."""
+    aligned = "".join("r" if numbers else "l" for numbers in table.is_numeric)
     lines = [
         r"% needs \usepackage{booktabs} and \usepackage[T1]{fontenc}",
         r"\begin{table}",
         r"\centering",
-        *([rf"\caption{{{latex_text(table.title)}}}"] if table.title else []),
+        *([rf"\caption{{{escape_latex(table.title)}}}"] if table.title else []),
         rf"\begin{{tabular}}{{{aligned}}}",
         r"\toprule",
-        " & ".join(map(latex_text, table.heads)) + r" \\",
+        " & ".join(map(escape_latex, table.headers)) + r" \\",
         r"\midrule",
         *(_latex_row(row) for row in table.rows),
         r"\bottomrule",
         r"\end{tabular}",
-        *(rf"\par\smallskip{{\footnotesize {latex_text(note)}\par}}" for note in table.notes),
+        *(rf"\par\smallskip{{\footnotesize {escape_latex(note)}\par}}" for note in table.notes),
         r"\end{table}",
     ]
     return "\n".join(lines) + "\n"
 
 
 def _latex_row(cells: Sequence[str]) -> str:
-    """A row; one that begins with a bracket would else be read as an argument of the row before."""
-    row = " & ".join(map(latex_text, cells))
+    r"""Format a row; an initial ``[`` or ``*`` is guarded, since LaTeX would read it as part of ``\\``."""
+    row = " & ".join(map(escape_latex, cells))
     return ("{}" if row.startswith(("[", "*")) else "") + row + r" \\"

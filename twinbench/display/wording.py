@@ -1,4 +1,4 @@
-"""Numbers of things as people write them, text that others wrote as it may be shown, names that were misspelt."""
+"""Format counts, make untrusted text safe to print, suggest corrections of names, and hide local folders in paths."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from collections.abc import Iterable
 from pathlib import Path
 
 PREDICTIONS = "predictions:"
-"""What stands before the path of a file of predictions, where it stands for a router."""
+"""Prefix of the path of a predictions file that is named in place of a router."""
 
 _FOLDERS = re.compile(r"""(?<=['"])/[^'"\n]*/|(?<![\w/.~…-])/(?:[^\s/'",;:?=&()<>|]+/)+""")
-"""The folders of an absolute path: in quotes up to its last part, elsewhere where it does not go on from something, as
-that of an address does."""
+"""Matches the folders of an absolute path: in quotes up to the last part; outside quotes only if the path does not
+continue something else, as the path of a URL does."""
 
 
-def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """``number`` of a thing: "1 row", "1,200 rows".
+def format_count(number: int, noun: str, plural: str | None = None) -> str:
+    """Format a number with its noun: "1 row", "1,200 rows".
 
     Args:
         number: how many.
-        noun: for one.
-        plural: for any other number; default: the noun with an s.
+        noun: the singular.
+        plural: the plural; default: the noun with an s.
     """
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
-def trajectories(number: int, groups: int | None = None) -> str:
-    """``number`` of trajectories, and their groups where these are fewer: "105 trajectories of 21 groups".
+def format_trajectories(number: int, groups: int | None = None) -> str:
+    """Format a number of trajectories, with the number of groups if it differs: "105 trajectories of 21 groups".
 
     Args:
-        number: how many.
-        groups: how many of them are independent of each other; None: nobody asked.
+        number: how many trajectories.
+        groups: how many groups of dependent trajectories they form; None to leave the groups out.
     """
-    of = "" if groups in (None, number) else f" of {counted(groups or 0, 'group')}"
-    return counted(number, "trajectory", "trajectories") + of
+    of = "" if groups in (None, number) else f" of {format_count(groups or 0, 'group')}"
+    return format_count(number, "trajectory", "trajectories") + of
 
 
-def numbered(names: Iterable[str]) -> list[str]:
-    """Names, of those that are alike each but the first with its number: ``…/router.py:Mine#2``."""
+def number_duplicates(names: Iterable[str]) -> list[str]:
+    """Make names unique by adding a number to every repetition, such as ``…/router.py:Mine#2``."""
     times = Counter[str]()
     found = []
     for name in names:
@@ -48,43 +48,43 @@ def numbered(names: Iterable[str]) -> list[str]:
     return found
 
 
-def shortened(text: str, most: int) -> str:
-    """The first ``most`` characters of a text, and … where there are more."""
-    return text if len(text) <= most else f"{text[:most]}…"
+def shorten(text: str, max_characters: int) -> str:
+    """Cut a text to ``max_characters`` and add "…" if it is longer."""
+    return text if len(text) <= max_characters else f"{text[:max_characters]}…"
 
 
-def near_words(word: str, known: Iterable[str], most: int = 3) -> list[str]:
-    """Those of ``known`` that are spelt most like a word, the nearest first; case does not count."""
+def closest_words(word: str, known: Iterable[str], max_words: int = 3) -> list[str]:
+    """Return the known words whose spelling is closest to ``word``, the closest first; case is ignored."""
     by_lower = {each.lower(): each for each in known}
-    return [by_lower[each] for each in difflib.get_close_matches(word.lower(), by_lower, n=most)]
+    return [by_lower[each] for each in difflib.get_close_matches(word.lower(), by_lower, n=max_words)]
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The question that an error about an unknown name asks, as its end: "; did you mean 'sticky'?".
+    """Return the end of an error about an unknown name: "; did you mean 'sticky'?".
 
     Args:
-        word: what somebody wrote.
-        known: the names that there are.
+        word: the unknown name.
+        known: the valid names.
 
     Returns:
-        Empty where none of them is near.
+        An empty string if no valid name is similar.
     """
-    near = near_words(word, known)
+    near = closest_words(word, known)
     return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
-def printable(value: object) -> str:
-    """``value`` as text in which control characters are visible instead of acting."""
+def make_printable(value: object) -> str:
+    r"""Return ``value`` as text in which control characters are escaped; only "\n" and "\t" stay."""
     text = "" if value is None else str(value)
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() or char in "\n\t" else ascii(char)[1:-1] for char in text)
 
 
-def shown_path(path: str) -> str:
-    """A path that tells nothing of the machine: as seen from the working directory, of one elsewhere its last part.
+def display_path(path: str) -> str:
+    """Return a path without this machine's folders: relative to the working directory, or ``…/`` and the last part.
 
-    That part stands behind an ellipsis (``…/mine.jsonl``). A relative path stays as it is.
+    A relative path is returned unchanged.
     """
     if not path.startswith("/"):
         return path
@@ -92,17 +92,14 @@ def shown_path(path: str) -> str:
     return from_here if from_here != path else f"…/{path.rstrip('/').rpartition('/')[2]}"
 
 
-def shown_spec(spec: str) -> str:
-    """A router's spec that tells nothing of the machine: its file and its arguments as of ``shown_path``.
-
-    The same goes for the name of a file of predictions.
-    """
+def display_spec(spec: str) -> str:
+    """Return a router's spec, or the name of a predictions file, with every path in it as ``display_path`` shows it."""
     if spec.startswith(PREDICTIONS):
-        return PREDICTIONS + shown_path(spec.removeprefix(PREDICTIONS))
+        return PREDICTIONS + display_path(spec.removeprefix(PREDICTIONS))
     target, mark, arguments = spec.partition("?")
-    return shown_path(target) + mark + re.sub(r"(?<==)/[^&]*", lambda found: shown_path(found[0]), arguments)
+    return display_path(target) + mark + re.sub(r"(?<==)/[^&]*", lambda found: display_path(found[0]), arguments)
 
 
-def without_folders(text: str) -> str:
-    """Text without the folders of absolute paths in it, which are of the machine that it was written on."""
+def remove_folders(text: str) -> str:
+    """Remove the folders of absolute paths from a text, such as an error message, since they reveal the machine."""
     return _FOLDERS.sub("…/", text.replace(f"{Path.cwd()}/", ""))

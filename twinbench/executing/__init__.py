@@ -1,1 +1,1 @@
-"""Jobs worked on side by side: what every executor promises, in threads over places and in processes of their own."""
+"""Run independent jobs in parallel, in threads or in separate processes, behind one interface."""

@@ -1,9 +1,10 @@
-"""Independent jobs worked on side by side: the one interface, and what everything that implements it promises.
+"""The interface for running independent jobs in parallel, and the guarantees of all its implementations.
 
-Jobs are of two kinds. A *container job* is a case of a run, or a grading: it waits for models and containers most of
-its time, needs what must not leave this process (journal, budget, router), and is worked on at a place, a machine with
-a Docker engine: ``Threads``. A *process job* is computation alone, as a fold, a setting or a simulation is: all that it
-needs goes into it and all that it finds comes out of it, so it may run in a process of its own: ``Processes``.
+There are two kinds of jobs. A *container job* is a case of a run, or a grading: it mostly waits for models and
+containers, uses objects that must stay in this process (journal, budget, router), and runs at a place, that is, on a
+machine with a Docker engine. ``Threads`` runs these. A *process job* is pure computation, such as a fold, a setting or
+a simulation: it takes all its input as an argument and returns all its output, so it can run in another process.
+``Processes`` runs these.
 """
 
 from __future__ import annotations
@@ -19,73 +20,69 @@ Result = TypeVar("Result")
 
 
 class Executor(Protocol[Job, Place_co, Result]):
-    """Has every job worked on, wherever it chooses, so many at once.
+    """Runs all jobs, a limited number of them at a time.
 
-    Whatever implements this promises:
+    All implementations guarantee:
 
-    - Each job ends exactly once: ``ended`` is told of its result, or the job raised something instead. What ``ended``
-      raises counts as raised by the job.
-    - ``ended`` is told by one thread at a time, and before the worker that ended a job begins another, so it can stop
-      what is left in time.
-    - Jobs are begun in their order, but for those that a place prefers: it takes these first.
-    - A job that raises takes no other with it: ``stop`` is called, the others are brought to their end, and then what
-      was raised first is raised; what others raise after it is not kept. Whether ``stop`` makes the others give up is
-      for the caller to say.
-    - Where waiting is interrupted (Ctrl-C), no job is begun any more, ``stop`` is called, and the interrupt is raised
-      once nothing runs.
-    - ``stop`` is called once at most. What it raises is raised once nothing runs, and its ``__context__`` is what it
-      was called for: what the job raised, or the interrupt.
+    - Each job ends exactly once: either ``on_end`` is called with its result, or it raises an exception. An exception
+      of ``on_end`` counts as raised by the job.
+    - ``on_end`` is called by one thread at a time, and before the worker begins another job, so it can stop the
+      remaining jobs in time.
+    - Jobs are begun in order, except that a place first takes the jobs that it prefers.
+    - If a job raises, ``stop`` is called, all other jobs are still run to their end, and then the first exception is
+      raised; later exceptions are dropped. It is up to ``stop`` whether the other jobs give up early.
+    - If waiting is interrupted (Ctrl-C), no further job is begun, ``stop`` is called, and the interrupt is raised once
+      no job is running.
+    - ``stop`` is called at most once. An exception of ``stop`` is raised once no job is running; its ``__context__``
+      is the reason for the call: the job's exception or the interrupt.
     """
 
     @property
     def workers(self) -> int:
-        """How many jobs are worked on at once."""
+        """The largest number of jobs that run at the same time."""
         ...
 
     def run(
         self,
         jobs: Sequence[Job],
         work: Callable[[Job, Place_co], Result],
-        ended: Callable[[Job, Result], None],
+        on_end: Callable[[Job, Result], None],
         stop: Callable[[], None],
     ) -> None:
-        """Bring each job to its end.
+        """Run all jobs to their end.
 
         Args:
-            jobs: in the order in which they are best begun.
-            work: brings a job to its end at a place; called by several threads or processes at once, and once more for
-                a job whose place was lost.
-            ended: told of each job and its result.
+            jobs: the jobs, in the order in which they should be begun.
+            work: runs one job at a place and returns its result; called by several threads or processes at once, and
+                again for a job whose place was lost.
+            on_end: called with each job and its result.
             stop: asks all jobs to stop.
         """
         ...
 
 
 def require_workers(workers: int) -> None:
-    """Refuse a number of workers by whom no job would ever be worked on.
-
-    Args:
-        workers: how many jobs are to be worked on at once.
+    """Check that a number of workers is at least 1.
 
     Raises:
         ValueError: it is less than 1.
     """
     if workers < 1:
-        raise ValueError(f"at least 1 job has to be worked on at once, not {workers}")
+        raise ValueError(f"the number of workers must be at least 1, not {workers}")
 
 
-def nothing_to_stop() -> None:
-    """Stops nothing: where each job is to come to its end whatever becomes of the others."""
+def stop_nothing() -> None:
+    """Do nothing, as the ``stop`` of jobs that should all run to their end even if one fails."""
 
 
-def name_of(work: Callable[..., object]) -> str:
-    """What an error calls the work that was to be done on a job."""
+def callable_name(work: Callable[..., object]) -> str:
+    """Return a callable's name for error messages."""
     return getattr(work, "__qualname__", None) or repr(work)
 
 
 @dataclass(frozen=True)
-class _Numbered(Generic[Job]):
-    """A job that knows which one it is, since two may be equal."""
+class _NumberedJob(Generic[Job]):
+    """A job with its number, which tells equal jobs apart."""
 
     number: int
     job: Job
@@ -95,44 +92,46 @@ class _Numbered(Generic[Job]):
 
 
 @dataclass(frozen=True)
-class _OnNumbered(Generic[Job, Place, Result]):
-    """The work on a job, where the job is a numbered one."""
+class _NumberedWork(Generic[Job, Place, Result]):
+    """Applies ``work`` to the job in a ``_NumberedJob``."""
 
     work: Callable[[Job, Place], Result]
 
-    def __call__(self, numbered: _Numbered[Job], place: Place) -> Result:
+    def __call__(self, numbered: _NumberedJob[Job], place: Place) -> Result:
         return self.work(numbered.job, place)
 
     def __repr__(self) -> str:
-        return name_of(self.work)
+        return callable_name(self.work)
 
 
-def results_in_order(
+def collect_results(
     executor: Executor[Any, Place, Any],
     jobs: Sequence[Job],
     work: Callable[[Job, Place], Result],
     *,
-    stop: Callable[[], None] = nothing_to_stop,
-    done: Callable[[int], None] | None = None,
+    stop: Callable[[], None] = stop_nothing,
+    on_progress: Callable[[int], None] | None = None,
 ) -> list[Result]:
-    """The result of each job, in the order of the jobs.
+    """Run all jobs and return their results in the order of the jobs.
 
     Args:
-        executor: has them worked on.
-        jobs: what there is to do.
-        work: on one of them.
-        stop: asks all jobs to stop, where one has raised or waiting is interrupted.
-        done: called with the number of jobs that are done, each time one is.
+        executor: runs the jobs.
+        jobs: the jobs.
+        work: runs one job at a place and returns its result.
+        stop: asks all jobs to stop; called if one raises or waiting is interrupted.
+        on_progress: called with the number of finished jobs each time one finishes.
 
     Raises:
-        BaseException: what a job raised first, or what ``stop`` raised after that.
+        BaseException: the first exception of a job, or the exception of ``stop``.
     """
     found: dict[int, Result] = {}
 
-    def ended(numbered: _Numbered[Job], result: Result) -> None:
+    def record_result(numbered: _NumberedJob[Job], result: Result) -> None:
         found[numbered.number] = result
-        if done is not None:
-            done(len(found))
+        if on_progress is not None:
+            on_progress(len(found))
 
-    executor.run([_Numbered(number, job) for number, job in enumerate(jobs)], _OnNumbered(work), ended, stop)
+    executor.run(
+        [_NumberedJob(number, job) for number, job in enumerate(jobs)], _NumberedWork(work), record_result, stop
+    )
     return [found[number] for number in range(len(jobs))]

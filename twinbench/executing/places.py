@@ -1,11 +1,11 @@
-"""Places where jobs are worked on: how many jobs each takes at once, and which of them join and are lost meanwhile."""
+"""The places at which jobs run, with the number of jobs that each takes; places may join and be lost at any time."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Generic
 
@@ -18,10 +18,10 @@ class NoPlaceError(TwinbenchError):
 
 
 class Places(Generic[Place]):
-    """Places that take jobs, each so many at once; threads and executors may share them.
+    """Places, each of which takes a limited number of jobs at the same time; threads and executors may share them.
 
-    Without ``wait_s`` no place joins later, and the last one is never given up: what its jobs come to is their result,
-    as its loss is for a person to mend. With it, places may join and be lost at any time.
+    Without ``wait_s`` the places are fixed, and the last one is never removed: its results count, since only a person
+    can repair it. With ``wait_s``, places may be added and removed at any time.
     """
 
     def __init__(
@@ -29,126 +29,122 @@ class Places(Generic[Place]):
         places: Mapping[Place, int] | None = None,
         *,
         wait_s: float | None = None,
-        expected: int = 0,
+        expected_capacity: int = 0,
         explain: Callable[[], str] = lambda: "",
     ) -> None:
-        """Take the places that are there.
+        """Make places.
 
         Args:
-            places: with how many jobs each takes at once; 1 at least.
-            wait_s: how long to wait for the first or next place; None: no place joins later.
-            expected: how many jobs will be worked on at once if all places join that were asked for.
-            explain: says why there is no place, for the error.
+            places: the places that exist, with the number of jobs that run at the same time at each; at least 1.
+            wait_s: how many seconds to wait for the first place, or for another after the last one was lost; None: the
+                places are fixed.
+            expected_capacity: how many jobs will run at the same time when all requested places have joined.
+            explain: returns why there is no place, for the error message.
 
         Raises:
-            ValueError: there is no place and none may join, or a place takes no job.
+            ValueError: there is no place and none can join, or a place has fewer than one worker.
         """
         if not places and wait_s is None:
-            raise ValueError("jobs need a place where they are worked on, and none is given")
+            raise ValueError("at least one place to run jobs at is needed")
         self.changed = threading.Condition()
-        """Held while anything here is read or changed that belongs together; notified of each change."""
-        self._room: dict[Place, int] = {}
-        self._used: Counter[Place] = Counter()
+        """Notified of every change; hold it while reading several things that belong together."""
+        self._workers: dict[Place, int] = {}
+        self._reserved: Counter[Place] = Counter()
         self._wait_s = wait_s
-        self._expected = expected
+        self._expected_capacity = expected_capacity
         self._explain = explain
         self._empty_since = time.monotonic()
-        for place, room in (places or {}).items():
-            self.join(place, room)
+        for place, workers in (places or {}).items():
+            self.add(place, workers)
+
+    def __contains__(self, place: object) -> bool:
+        """Whether a place takes jobs."""
+        return place in self._workers
 
     @property
-    def room(self) -> int:
-        """How many jobs are worked on at once: at the places that are there, or will be."""
+    def capacity(self) -> int:
+        """The largest number of jobs that run at the same time, at the present or the expected places."""
         with self.changed:
-            return max(sum(self._room.values()), self._expected)
+            return max(sum(self._workers.values()), self._expected_capacity)
 
-    def join(self, place: Place, room: int) -> None:
-        """Take jobs at a place from now on.
+    def add(self, place: Place, workers: int) -> None:
+        """Add a place.
 
         Args:
             place: the place.
-            room: how many jobs it takes at once.
+            workers: the number of jobs that run at the same time there.
 
         Raises:
-            ValueError: it takes none.
+            ValueError: it is less than 1.
         """
-        require_workers(room)
+        require_workers(workers)
         with self.changed:
-            self._room[place] = room
+            self._workers[place] = workers
             self.changed.notify_all()
 
-    def leave(self, place: Place) -> bool:
-        """Give a place up; False if it stays, as the last of places to which none is added."""
+    def remove(self, place: Place) -> bool:
+        """Remove a lost place; return False if it is the last of fixed places, which is kept."""
         with self.changed:
-            if place in self._room:
-                if self._wait_s is None and len(self._room) == 1:
+            if place in self._workers:
+                if self._wait_s is None and len(self._workers) == 1:
                     return False
-                del self._room[place]
+                del self._workers[place]
                 self._empty_since = time.monotonic()
                 self.changed.notify_all()
         return True
 
-    def has(self, place: Place) -> bool:
-        """Return whether a place takes jobs."""
-        return place in self._room
-
-    def room_of(self, place: Place) -> int:
-        """Return how many jobs a place takes at once; 0 if it is lost."""
-        return self._room.get(place, 0)
-
-    def all(self) -> Sequence[Place]:
-        """Return the places that take jobs now."""
+    def current(self) -> Mapping[Place, int]:
+        """Return the present places with the number of jobs that run at the same time at each."""
         with self.changed:
-            return tuple(self._room)
+            return dict(self._workers)
 
-    def with_room(self) -> Iterator[Place]:
-        """Iterate over the places that take another job now; hold ``changed`` meanwhile."""
-        return (place for place, room in self._room.items() if self._used[place] < room)
-
-    def occupy(self, place: Place) -> bool:
-        """Take up a place for one job; False if it has no room, or is lost."""
+    def free(self) -> list[Place]:
+        """Return the places that can take another job now."""
         with self.changed:
-            if self._used[place] >= self._room.get(place, 0):
-                return False
-            self._used[place] += 1
-            return True
+            return [place for place, workers in self._workers.items() if self._reserved[place] < workers]
 
-    def give_back(self, place: Place) -> None:
-        """Let a place take another job after one."""
+    def reserve(self, place: Place) -> None:
+        """Reserve a free place for one job."""
         with self.changed:
-            self._used[place] -= 1
+            self._reserved[place] += 1
+
+    def release(self, place: Place) -> None:
+        """Release a place after a job."""
+        with self.changed:
+            self._reserved[place] -= 1
             self.changed.notify_all()
 
     @contextmanager
-    def occupied(self) -> Iterator[Place]:
-        """Wait for a place, and take it up within the block.
-
-        Raises:
-            NoPlaceError: none joined in time.
-        """
-        with self.changed:
-            while (place := next(self.with_room(), None)) is None:
-                self.wait()
-            self.occupy(place)
-        try:
-            yield place
-        finally:
-            self.give_back(place)
-
-    def wait(self) -> None:
-        """Wait for a change; hold ``changed``.
+    def reserved(self) -> Iterator[Place]:
+        """Wait for a free place, and reserve it within the block.
 
         Raises:
             NoPlaceError: there is no place, and none joined in time.
         """
-        if self._room or self._wait_s is None:
+        with self.changed:
+            while not (free := self.free()):
+                self.wait()
+            place = free[0]
+            self.reserve(place)
+        try:
+            yield place
+        finally:
+            self.release(place)
+
+    def wait(self) -> None:
+        """Wait for a change; the caller holds ``changed``.
+
+        Raises:
+            NoPlaceError: there is no place, and none joined in time.
+        """
+        if self._workers or self._wait_s is None:
             self.changed.wait()
             return
-        left = self._empty_since + self._wait_s - time.monotonic()
-        if left <= 0:
-            told = self._explain()
-            raise NoPlaceError(f"no place for cases in {self._wait_s:g} s" + (f": {told}" if told else ""))
-        self.changed.wait(left)
+        left_s = self._empty_since + self._wait_s - time.monotonic()
+        if left_s <= 0:
+            reason = self._explain()
+            raise NoPlaceError(f"no place for cases in {self._wait_s:g} s" + (f": {reason}" if reason else ""))
+        self.changed.wait(left_s)
 
     def wait_for_first(self) -> None:
         """Wait until there is a place.
@@ -157,5 +153,5 @@ class Places(Generic[Place]):
             NoPlaceError: none joined in time.
         """
         with self.changed:
-            while not self._room:
+            while not self._workers:
                 self.wait()

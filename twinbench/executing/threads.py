@@ -1,4 +1,4 @@
-"""Jobs in threads of this process, at places that may join and be lost."""
+"""Run jobs in threads of this process, at places (machines with a Docker engine) that may join and be lost."""
 
 from __future__ import annotations
 
@@ -8,108 +8,109 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Generic
 
-from twinbench.executing.executor import Job, Place, Result, nothing_to_stop, require_workers
+from twinbench.executing.executor import Job, Place, Result, require_workers, stop_nothing
 from twinbench.executing.places import NoPlaceError, Places
 
 
-def _is_never_lost(_place: object, _result: object) -> bool:
+def _never_lost(_place: object, _result: object) -> bool:
     return False
 
 
-def _is_never_preferred(_job: object, _place: object) -> bool:
+def _prefer_nothing(_job: object, _place: object) -> bool:
     return False
 
 
-def _nothing_is_foreseen(_job: object, _place: object) -> None:
+def _prepare_nothing(_job: object, _place: object) -> None:
     pass
 
 
-def _nothing_is_left(_job: object, _result: object) -> None:
+def _clear_nothing(_job: object, _result: object) -> None:
     pass
 
 
 class Threads(Generic[Job, Place, Result]):
-    """An executor of threads: at each place so many, each of which takes the next job when it is done with one.
+    """An executor that runs jobs in threads, a given number of them per place.
 
-    A place that is lost takes no job any more, and its jobs go on at the others, or at the next that joins. Where no
-    place joins later, the last one is never given up.
+    Each thread takes the next job when it has finished one. If a place is lost, it gets no further jobs, and its
+    running jobs are run again at other places, or at the next place that joins.
     """
 
     def __init__(
         self,
         places: Mapping[Place, int] | Places[Place],
         *,
-        at_once: int | None = None,
-        is_lost: Callable[[Place, Result], bool] = _is_never_lost,
-        prefers: Callable[[Job, Place], bool] = _is_never_preferred,
-        foresee: Callable[[Job, Place], None] = _nothing_is_foreseen,
-        clear_up: Callable[[Job, Result], None] = _nothing_is_left,
-        interrupt: Callable[[], None] = nothing_to_stop,
+        max_jobs: int | None = None,
+        is_lost: Callable[[Place, Result], bool] = _never_lost,
+        prefers: Callable[[Job, Place], bool] = _prefer_nothing,
+        prepare: Callable[[Job, Place], None] = _prepare_nothing,
+        clear_up: Callable[[Job, Result], None] = _clear_nothing,
+        interrupt: Callable[[], None] = stop_nothing,
     ) -> None:
-        """Take places.
+        """Make an executor.
 
         Args:
-            places: with how many jobs each takes at once; 1 at least. Executors may share ``Places``.
-            at_once: how many jobs are worked on at once at most; None: as many as the places take.
-            is_lost: whether a result is what it is because its place is lost, so that the job may go on elsewhere.
-            prefers: whether a job is best worked on at a place, which then takes it before others. Another place takes
-                it only while none that is preferred has room.
-            foresee: told, when a place is full, which job it will probably take next; must not wait.
-            clear_up: called by the worker after ``ended``, without the lock that ``ended`` holds, so several may run at
-                once.
-            interrupt: called where waiting is interrupted, before ``stop``: ends what jobs themselves wait for.
+            places: the places, with the number of jobs that run at the same time at each; at least 1. Several executors
+                may share ``Places``.
+            max_jobs: the largest number of jobs that run at the same time; None: as many as the places take.
+            is_lost: returns whether a job's result shows that its place was lost, so that the job should run elsewhere.
+            prefers: returns whether a job should rather run at a place. The place then takes the job before others; a
+                place that is not preferred takes it only if no preferred place is free.
+            prepare: called with a place that has become full and the job that it will probably take next; must not
+                block.
+            clear_up: called by the worker after ``on_end``, without a lock, so several calls may run at once.
+            interrupt: called before ``stop`` if waiting is interrupted; ends what the jobs themselves wait for.
 
         Raises:
-            ValueError: there is no place, or one that takes no job.
+            ValueError: there is no place, or a place has fewer than one worker.
         """
         self._places = places if isinstance(places, Places) else Places(places)
-        if at_once is not None:
-            require_workers(at_once)
-        self._at_once = at_once
+        if max_jobs is not None:
+            require_workers(max_jobs)
+        self._max_jobs = max_jobs
         self._is_lost = is_lost
         self._prefers = prefers
-        self._foresee = foresee
+        self._prepare = prepare
         self._clear_up = clear_up
         self._interrupt = interrupt
 
     @property
     def workers(self) -> int:
-        """How many jobs are worked on at once."""
-        room = self._places.room
-        return room if self._at_once is None else min(room, self._at_once)
+        """The largest number of jobs that run at the same time."""
+        capacity = self._places.capacity
+        return capacity if self._max_jobs is None else min(capacity, self._max_jobs)
 
     def run(
         self,
         jobs: Sequence[Job],
         work: Callable[[Job, Place], Result],
-        ended: Callable[[Job, Result], None],
+        on_end: Callable[[Job, Result], None],
         stop: Callable[[], None],
     ) -> None:
-        """Bring each job to its end.
+        """Run all jobs to their end.
 
         Raises:
-            NoPlaceError: all places were lost, and no other joined in time.
+            NoPlaceError: all places were lost, and no other place joined in time.
         """
         if not jobs:
             return
-        crew = _Crew(self._places, jobs, stop, self._prefers, self._foresee, self._at_once)
+        crew = _ThreadRun(self._places, jobs, stop, self._prefers, self._prepare, self._max_jobs)
 
         def work_on(job: Job, place: Place) -> bool:
             result = work(job, place)
-            if self._is_lost(place, result) and self._places.leave(place):
+            if self._is_lost(place, result) and self._places.remove(place):
                 return False
-            with crew.ending:
-                ended(job, result)
+            with crew.end_lock:
+                on_end(job, result)
             self._clear_up(job, result)
             return True
 
         try:
-            crew.employ(work_on)
+            crew.start_workers(work_on)
         except NoPlaceError as error:
-            crew.dismiss()
-            crew.fail(error, even_if_dismissed=True)
+            crew.cancel_waiting_jobs()
+            crew.record_error(error, even_if_cancelled=True)
         except BaseException:
-            crew.dismiss()
+            crew.cancel_waiting_jobs()
             try:
                 self._interrupt()
             finally:
@@ -120,14 +121,14 @@ class Threads(Generic[Job, Place, Result]):
             if crew.stop_error is None:
                 raise
         crew.wait()
-        if crew.stop_error is not None:  # raised in a worker: it called stop before the interrupt did
+        if crew.stop_error is not None:  # a worker had called stop before the interrupt
             raise crew.stop_error
-        if crew.failed is not None:
-            raise crew.failed
+        if crew.first_error is not None:
+            raise crew.first_error
 
 
-class _Crew(Generic[Job, Place]):
-    """The threads of one call of ``Threads.run``, and the jobs that are left for them."""
+class _ThreadRun(Generic[Job, Place]):
+    """The state of one call of ``Threads.run``: the jobs that are left, and what the threads share."""
 
     def __init__(
         self,
@@ -135,62 +136,62 @@ class _Crew(Generic[Job, Place]):
         jobs: Sequence[Job],
         stop: Callable[[], None],
         prefers: Callable[[Job, Place], bool],
-        foresee: Callable[[Job, Place], None],
-        at_once: int | None,
+        prepare: Callable[[Job, Place], None],
+        max_jobs: int | None,
     ) -> None:
-        self.failed: BaseException | None = None
-        """What the first job that raised something raised, if that was before the run was interrupted."""
+        self.first_error: BaseException | None = None
+        """The first exception of a job, unless the run was interrupted before."""
         self.stop_error: BaseException | None = None
-        """What ``stop`` raised."""
-        self.ending = threading.Lock()
-        """Held by the one thread that tells of a job's end."""
+        """The exception of ``stop``."""
+        self.end_lock = threading.Lock()
+        """Held while ``on_end`` is called."""
         self._places = places
         self._stop = stop
         self._prefers = prefers
-        self._foresee = foresee
-        self._at_once = len(jobs) if at_once is None else at_once
-        self._stopping = threading.Lock()
+        self._prepare = prepare
+        self._max_jobs = len(jobs) if max_jobs is None else max_jobs
+        self._stop_once = threading.Lock()
         self._waiting = deque(jobs)
         self._running = 0
-        self._is_dismissed = False
-        self._employed: set[Place] = set()
+        self._is_cancelled = False
         self._threads: list[threading.Thread] = []
         self._changed = places.changed
 
-    def employ(self, work_on: Callable[[Job, Place], bool]) -> None:
-        """Start threads at each place that is there or joins, until all jobs have ended.
+    def start_workers(self, work_on: Callable[[Job, Place], bool]) -> None:
+        """Start threads for each place that exists or joins, until all jobs have ended.
 
         Args:
-            work_on: works on a job, and says whether it ended there; otherwise another place has to take it.
+            work_on: runs a job and returns whether it ended; False means that another place has to run it.
 
         Raises:
             NoPlaceError: there is no place, and none joined in time.
         """
+        known: set[Place] = set()
         while True:
             with self._changed:
-                while not (new := [place for place in self._places.all() if place not in self._employed]):
+                while not (new := {place: n for place, n in self._places.current().items() if place not in known}):
                     if not (self._waiting or self._running):
                         return
-                    if self._running:  # a job that ends decides what comes next
+                    if self._running:
                         self._changed.wait()
                     else:
                         self._places.wait()
-            for place in new:
-                self._employed.add(place)
-                for _ in range(self._places.room_of(place)):
-                    thread = threading.Thread(target=self._serve, args=(place, work_on), name="twinbench-job")
+            known.update(new)
+            for place, workers in new.items():
+                for _ in range(workers):
+                    thread = threading.Thread(target=self._work_on_jobs, args=(place, work_on), name="twinbench-job")
                     self._threads.append(thread)
                     thread.start()
 
-    def dismiss(self) -> None:
-        """Have no job begun any more."""
+    def cancel_waiting_jobs(self) -> None:
+        """Prevent any further job from being begun."""
         with self._changed:
-            self._is_dismissed = True
+            self._is_cancelled = True
             self._changed.notify_all()
 
     def stop(self) -> None:
-        """Ask all jobs to stop, unless they were asked before."""
-        if self._stopping.acquire(blocking=False):  # never given back
+        """Ask all jobs to stop; only the first call has an effect."""
+        if self._stop_once.acquire(blocking=False):  # never released
             try:
                 self._stop()
             except BaseException as error:
@@ -198,70 +199,68 @@ class _Crew(Generic[Job, Place]):
                 raise
 
     def wait(self) -> None:
-        """Wait until no job is worked on."""
+        """Wait until no job is running."""
         with self._changed:
             while self._running:
                 self._changed.wait()
         for thread in self._threads:
-            if thread.ident is not None:  # one whose start was interrupted ends by itself
+            if thread.ident is not None:  # a thread whose start was interrupted ends by itself
                 thread.join()
 
-    def fail(self, error: BaseException, *, even_if_dismissed: bool = False) -> None:
-        """Keep what a job raised and ask the others to stop, if it is the first to raise; raises nothing itself.
+    def record_error(self, error: BaseException, *, even_if_cancelled: bool = False) -> None:
+        """Record the first exception of a job and ask the other jobs to stop; never raises.
 
-        An interrupt ends jobs, which then raise: that is not what the run failed of.
+        Exceptions after an interrupt are ignored, since the interrupt itself makes jobs raise.
         """
         with self._changed:
-            if self.failed is not None or (self._is_dismissed and not even_if_dismissed):
+            if self.first_error is not None or (self._is_cancelled and not even_if_cancelled):
                 return
-            self.failed = error
-        with suppress(BaseException):  # kept as ``stop_error``, and raised where all jobs are awaited
+            self.first_error = error
+        with suppress(BaseException):  # kept as ``stop_error`` and raised by ``Threads.run``
             self.stop()
 
-    def _serve(self, place: Place, work_on: Callable[[Job, Place], bool]) -> None:
-        """Work on jobs until none is left that could come back, or the place is lost."""
-        for job in self._taken_at(place):
+    def _work_on_jobs(self, place: Place, work_on: Callable[[Job, Place], bool]) -> None:
+        """Run jobs at a place until no job is left or the place is lost."""
+        for job in self._take_jobs(place):
             has_ended = True
             try:
                 has_ended = work_on(job, place)
-            except BaseException as error:  # noqa: BLE001 - raised where all are awaited
-                self.fail(error)
+            except BaseException as error:  # noqa: BLE001 - raised again by ``Threads.run``
+                self.record_error(error)
             with self._changed:
                 self._running -= 1
                 if not has_ended:
                     self._waiting.appendleft(job)
-                self._places.give_back(place)
+                self._places.release(place)
 
-    def _taken_at(self, place: Place) -> Iterator[Job]:
+    def _take_jobs(self, place: Place) -> Iterator[Job]:
         while True:
             with self._changed:
-                while (number := self._next_at(place)) is None:
-                    if self._is_dismissed or not self._places.has(place) or not (self._waiting or self._running):
+                while (number := self._next_job(place)) is None:
+                    if self._is_cancelled or place not in self._places or not (self._waiting or self._running):
                         return
-                    self._changed.wait()  # a job that runs elsewhere may come back
-                self._places.occupy(place)
+                    self._changed.wait()  # a job that runs at another place may come back if that place is lost
+                self._places.reserve(place)
                 self._running += 1
                 job = self._waiting[number]
                 del self._waiting[number]
-                full = place not in self._places.with_room()
-                coming = self._foreseen() if full and not self._is_dismissed else None
+                coming = None if place in self._places.free() else self._coming_job()
             if coming is not None:
-                self._foresee(coming, place)
+                self._prepare(coming, place)
             yield job
 
-    def _foreseen(self) -> Job | None:
-        """Return the job that a place without a preference will take next: the first that no place prefers."""
-        every = self._places.all()
-        return next((job for job in self._waiting if not any(self._prefers(job, other) for other in every)), None)
-
-    def _next_at(self, place: Place) -> int | None:
-        """Return which of the waiting jobs a place takes next; None if it takes none now."""
-        with_room = [*self._places.with_room()]
-        if self._is_dismissed or self._running >= self._at_once or place not in with_room:
+    def _next_job(self, place: Place) -> int | None:
+        """Return the index of the waiting job that a place takes next; None if it takes none now."""
+        free = self._places.free()
+        if self._is_cancelled or self._running >= self._max_jobs or place not in free:
             return None
-        others = [other for other in with_room if other != place]
-        preferred = (number for number, job in enumerate(self._waiting) if self._prefers(job, place))
-        left = (
-            number for number, job in enumerate(self._waiting) if not any(self._prefers(job, other) for other in others)
-        )
-        return next(preferred, next(left, None))
+        others = [other for other in free if other != place]
+        jobs = list(enumerate(self._waiting))
+        preferred = (number for number, job in jobs if self._prefers(job, place))
+        unclaimed = (number for number, job in jobs if not any(self._prefers(job, other) for other in others))
+        return next(preferred, next(unclaimed, None))
+
+    def _coming_job(self) -> Job | None:
+        """Return the first waiting job that no place prefers: the next that a place without a preference takes."""
+        places = self._places.current()
+        return next((job for job in self._waiting if not any(self._prefers(job, place) for place in places)), None)

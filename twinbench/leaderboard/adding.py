@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from twinbench.checks import Status
-from twinbench.display.wording import counted
+from twinbench.display.wording import format_count
 from twinbench.errors import TwinbenchError, UsageError
 from twinbench.leaderboard.checking import commitment_problems
 from twinbench.leaderboard.entries import (
@@ -117,7 +117,9 @@ def _refuse_report(manifest: SubmissionManifest, manifest_bytes: bytes, report: 
         told = [f"{check.name}, {check.subject}: {check.reason}" for check in failed[:_SHOWN]]
         told += [f"… and {len(failed) - _SHOWN} more"] if len(failed) > _SHOWN else []
         raise TwinbenchError(
-            "\n".join([f"{manifest.name} is not listed: {counted(len(failed), 'check')} of its report failed", *told])
+            "\n".join(
+                [f"{manifest.name} is not listed: {format_count(len(failed), 'check')} of its report failed", *told]
+            )
         )
     if not report.results:
         raise TwinbenchError(f"{manifest.name} is not listed: its report holds no result")

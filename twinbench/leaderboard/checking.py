@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from twinbench.checks import CheckResult, Status
-from twinbench.display.wording import counted
+from twinbench.display.wording import format_count
 from twinbench.errors import ContentError
 from twinbench.leaderboard.entries import (
     MOST_FILE_BYTES,
@@ -46,7 +46,9 @@ def check_entries(results: Path, protocols: CurrentProtocols) -> list[CheckResul
         except ContentError as error:
             found += [_record_failure("entry", subject, str(each)) for each in error.problems]
             continue
-        found.append(_passed("entry", subject, f"{counted(len(entry.versions), 'version')}, each with all its files"))
+        found.append(
+            _passed("entry", subject, f"{format_count(len(entry.versions), 'version')}, each with all its files")
+        )
         found += _check_entry(entry, protocols)
         entries.append(entry)
     found += _check_strays(results)
@@ -75,7 +77,7 @@ def commitment_problems(entries: Sequence[Entry]) -> Mapping[str, str]:
         elif len(heads[digest]) > 1:
             [name] = names[digest]
             problems[digest] = (
-                f"{counted(len(heads[digest]), 'run')} of {name} are under it, and a commitment is of one"
+                f"{format_count(len(heads[digest]), 'run')} of {name} are under it, and a commitment is of one"
             )
     return problems
 
@@ -130,7 +132,7 @@ def _check_report(place: str, version: Version) -> CheckResult:
         return _record_failure("report", place, f"{failed[0].name} of {failed[0].subject} failed: {failed[0].reason}")
     if Level.verify not in version.report.levels or not version.report.checks:
         return _record_failure("report", place, "the report holds no verification")
-    return _passed("report", place, f"{counted(len(version.report.checks), 'check')}, none of which failed")
+    return _passed("report", place, f"{format_count(len(version.report.checks), 'check')}, none of which failed")
 
 
 def _check_division(place: str, division: Division, version: Version) -> CheckResult:
@@ -199,7 +201,7 @@ def _check_commitments(results: Path, entries: Sequence[Entry]) -> Iterator[Chec
             yield CheckResult("commitment", digest[:12], Status.warned, what)
     for digest, commitment in posted.items():
         if digest not in used:
-            what = f"of {commitment.router} on {counted(len(commitment.cases), 'case')}, made {commitment.made_at}"
+            what = f"of {commitment.router} on {format_count(len(commitment.cases), 'case')}, made {commitment.made_at}"
             advice = "a run that was announced and never handed in"
             yield CheckResult("commitment without a result", digest[:12], Status.warned, what, advice=advice)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from twinbench.errors import ContentError, Problem, TwinbenchError, UsageError
-from twinbench.reading.input_files import NO_FILE, InputError, is_folder, read_regular
+from twinbench.reading.input_files import NO_FILE_ERRNOS, InputError, is_folder, read_regular
 from twinbench.storage.files import flush_file, flush_folder, make_folder
 from twinbench.submissions.commitment import Commitment
 from twinbench.submissions.fields import Document, Line, Prose, Slug
@@ -190,7 +190,7 @@ def read_small(path: Path) -> bytes:
     except InputError as error:
         raise ContentError([Problem(str(path), None, None, str(error))]) from None
     except OSError as error:
-        what = "is missing or no file" if error.errno in NO_FILE else f"cannot be read ({error.strerror})"
+        what = "is missing or no file" if error.errno in NO_FILE_ERRNOS else f"cannot be read ({error.strerror})"
         raise ContentError([Problem(str(path), None, None, what)]) from None
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from twinbench.checks import Status
-from twinbench.display.wording import counted
+from twinbench.display.wording import format_count
 from twinbench.leaderboard.entries import Entry, Version
 from twinbench.leaderboard.tables import BoardTable, Row
 from twinbench.submissions.report import Level, ReportedCheck
@@ -107,7 +107,7 @@ def check_lines(checks: Sequence[ReportedCheck]) -> Iterator[CheckLine]:
             passed.setdefault((check.name, check.level), []).append(check)
     for (name, level), own in passed.items():
         alone = len(own) == 1
-        subjects = own[0].subject if alone else f"{counted(len(own), 'subject')}, such as {own[0].subject}"
+        subjects = own[0].subject if alone else f"{format_count(len(own), 'subject')}, such as {own[0].subject}"
         yield CheckLine(name, level, Status.passed, subjects, own[0].reason)
 
 

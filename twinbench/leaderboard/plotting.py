@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from twinbench.display.html.page import interval, number
-from twinbench.display.html.plots import Mark, Plot, colour_of, drawn
+from twinbench.display.html.page import format_interval, format_number
+from twinbench.display.html.plots import Mark, Plot, colour_of, draw_plot
 from twinbench.leaderboard.tables import BoardTable
 
 MOST_PLOTTED = 16
@@ -38,9 +38,8 @@ def table_plot(table: BoardTable) -> dict[str, Any] | None:
         if cost is None or quality is None:
             continue
         legend.append((key, row.title, None if reference else colour_of(place)))
-        told.append(
-            f"{row.title}: {number(cost, 4)} USD, {number(quality, 1)} % {interval(row.intervals.get(y))}".rstrip()
-        )
+        interval = format_interval(row.intervals.get(y))
+        told.append(f"{row.title}: {format_number(cost, 4)} USD, {format_number(quality, 1)} % {interval}".rstrip())
         marks.append(
             Mark(
                 row.title,
@@ -48,7 +47,7 @@ def table_plot(table: BoardTable) -> dict[str, Any] | None:
                 [(cost, quality)],
                 low_high=row.intervals.get(y),
                 series=None if reference else place,
-                hollow=reference,
+                is_hollow=reference,
             )
         )
     if not marks:
@@ -62,8 +61,8 @@ def table_plot(table: BoardTable) -> dict[str, Any] | None:
         x_title,
         y_title,
         marks,
-        percent=True,
+        is_percent=True,
     )
     what = "references, of which labels and cost-optimal see the labels" if table.kind == "static" else "giving up"
     caption = f"Left and up is better. Filled: entries. Hollow: {what}.{only}"
-    return {"svg": drawn(plot), "caption": caption, "legend": legend}
+    return {"svg": draw_plot(plot), "caption": caption, "legend": legend}

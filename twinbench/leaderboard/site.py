@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from twinbench.display.html.page import rendered
+from twinbench.display.html.page import render_page
 from twinbench.errors import TwinbenchError, UsageError
 from twinbench.leaderboard.entries import Entry, read_entries
 from twinbench.leaderboard.entry_page import entry_content, entry_json
@@ -280,7 +280,7 @@ class _Pages:
     def _render(
         self, template: str, here: str, title: str, sections: Sequence[tuple[str, str]], root: str = "", **content: Any
     ) -> str:
-        return rendered(
+        return render_page(
             _HERE / template,
             {
                 "title": title,

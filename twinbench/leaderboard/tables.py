@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from twinbench.leaderboard.entries import Entry, Version
 from twinbench.leaderboard.protocols import CurrentProtocols, is_current
 from twinbench.leaderboard.ranking import Estimate, rank_estimates
-from twinbench.statistics import LEVEL
+from twinbench.statistics import DEFAULT_LEVEL
 from twinbench.submissions.manifest import Division
 from twinbench.submissions.report import Level, VerifiedResult
 
@@ -284,7 +284,7 @@ def _numbers(
 
 def _level(setting: Mapping[str, JsonValue]) -> float:
     level = _number(_mapping(setting.get("resampling")).get("level"))
-    return level if level is not None and 0.5 <= level < 1 else LEVEL
+    return level if level is not None and 0.5 <= level < 1 else DEFAULT_LEVEL
 
 
 def _name_of(value: JsonValue) -> str:

@@ -1,5 +1,5 @@
-"""Tables of outcomes: which models solved which tasks at what cost, and what that says of routing before it is tried.
+"""Tables of outcomes: which models solved which tasks at what cost, and what routing between them could achieve.
 
-Both tracks may use them and they use neither: a table is no set of labelled prefixes and no run. A directory of the
-live track comes in as rows, which ``dynamic_track.exporting.outcomes`` makes.
+This package does not depend on either track; a table is neither a bank of labelled prefixes nor a run. Runs of the live
+track are imported as rows, which ``dynamic_track.exporting.outcomes`` makes.
 """

@@ -1,4 +1,4 @@
-"""Outcomes collected row by row, checked, and put in canonical order."""
+"""Collect outcomes from rows, validate them, and sort them into the canonical order."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twinbench.errors import Problem
-from twinbench.outcomes.columns import UNKNOWN, VERDICTS, cost_of, steps_of, verdict_of
-from twinbench.outcomes.table import WORKLOAD, Outcomes
-from twinbench.reading.rows import MOST_PROBLEMS
-from twinbench.reading.validation import shown
+from twinbench.outcomes.columns import UNKNOWN_VERDICT, VERDICTS, parse_cost, parse_steps, parse_verdict
+from twinbench.outcomes.table import DEFAULT_WORKLOAD, Outcomes
+from twinbench.reading.rows import MAX_PROBLEMS
+from twinbench.reading.validation import format_value
 from twinbench.statistics.clusters import Ints
 
-_MOST_NAME = 500
+_MAX_NAME_CHARACTERS = 500
 
 
 def read_name(value: Any) -> str:
@@ -29,22 +29,22 @@ def read_name(value: Any) -> str:
     """
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     text = text.strip() if isinstance(text, str) else ""
-    if not text or len(text) > _MOST_NAME or not text.isprintable():
-        raise ValueError(f"must be a name of up to {_MOST_NAME} characters (found {shown(value)})")
+    if not text or len(text) > _MAX_NAME_CHARACTERS or not text.isprintable():
+        raise ValueError(f"must be a name of up to {_MAX_NAME_CHARACTERS} characters (found {format_value(value)})")
     return text
 
 
 @dataclass
-class _Names:
-    """Names, and the number of each in the order in which they were met."""
+class _NameTable:
+    """Numbers names in the order of their first occurrence."""
 
     numbers: dict[str, int] = field(default_factory=dict)
 
-    def number(self, name: Any) -> int:
-        """Of a name.
+    def number_of(self, name: Any) -> int:
+        """Return the number of a name; integers are accepted as names, since files may write them without quotes.
 
         Raises:
-            ValueError: it is none.
+            ValueError: it is not a valid name.
         """
         try:
             return self.numbers[name]
@@ -53,8 +53,8 @@ class _Names:
         text = read_name(name)
         return self.numbers.setdefault(text, len(self.numbers))
 
-    def ordered(self) -> tuple[list[str], Ints]:
-        """The names, sorted, and the place of each number among them."""
+    def sorted_names(self) -> tuple[list[str], Ints]:
+        """Return the sorted names, and for each number the index of its name among them."""
         names = list(self.numbers)
         order = sorted(range(len(names)), key=names.__getitem__)
         places = np.empty(len(names), np.intp)
@@ -62,17 +62,17 @@ class _Names:
         return [names[number] for number in order], places
 
 
-_AT_ONCE = 8192
-"""Rows that are taken together, column by column, which takes a third of the time that single rows do."""
+_BATCH_ROWS = 8192
+"""Number of rows that are converted at once, column by column, which is three times as fast as row by row."""
 
-_Read = Callable[[Any], Any]
+_ReadValue = Callable[[Any], Any]
 
 
 class _Source:
-    """Rows of one source on their way into the arrays."""
+    """Collects the rows of one source and converts them into arrays."""
 
     def __init__(
-        self, into: Collected, name: str, unit: str, columns: Mapping[str, str], said: Mapping[str, str]
+        self, into: OutcomeCollector, name: str, unit: str, columns: Mapping[str, str], constants: Mapping[str, str]
     ) -> None:
         self.name, self.unit = name, unit
         self._into = into
@@ -80,33 +80,38 @@ class _Source:
         self._place = len(into.sources)
         into.sources.append(self)
         self._columns = columns
-        self._fixed = {key: into.names[key].number(value) for key, value in said.items() if key not in columns}
+        self._fixed = {key: into.names[key].number_of(value) for key, value in constants.items() if key not in columns}
 
     def add(self, number: int, row: Any) -> None:
         if isinstance(row, dict):
             self._rows.append((number, row))
-            if len(self._rows) >= _AT_ONCE:
-                self.take()
+            if len(self._rows) >= _BATCH_ROWS:
+                self.flush()
         else:
             self._into.problems.append(Problem(self.name, number, None, "a row must be a JSON object", self.unit))
 
-    def take(self) -> None:
-        """Take the rows that wait."""
+    def flush(self) -> None:
+        """Convert the buffered rows."""
         rows, self._rows = self._rows, []
         codes = np.empty((len(rows), 7), np.int64)
         for column, key in enumerate(("workload", "model", "task", "trial")):
             known = self._into.names[key]
-            codes[:, column] = self._column(rows, key, known.numbers, known.number, -1)
-        codes[:, 4] = self._column(rows, "resolved", VERDICTS, verdict_of, UNKNOWN)
+            codes[:, column] = self._read_column(rows, key, known.numbers, known.number_of, -1)
+        codes[:, 4] = self._read_column(rows, "resolved", VERDICTS, parse_verdict, UNKNOWN_VERDICT)
         codes[:, 5] = self._place
         codes[:, 6] = [number for number, _ in rows]
         values = np.empty((len(rows), 2))
-        for column, (key, read) in enumerate((("cost_usd", cost_of), ("steps", steps_of))):
-            values[:, column] = self._column(rows, key, {}, read, math.nan)
+        for column, (key, read) in enumerate((("cost_usd", parse_cost), ("steps", parse_steps))):
+            values[:, column] = self._read_column(rows, key, {}, read, math.nan)
         self._into.parts.append((codes, values))
 
-    def _column(
-        self, rows: Sequence[tuple[int, dict[str, Any]]], field: str, known: Mapping[Any, Any], read: _Read, none: Any
+    def _read_column(
+        self,
+        rows: Sequence[tuple[int, dict[str, Any]]],
+        field: str,
+        known: Mapping[Any, Any],
+        read: _ReadValue,
+        none: Any,
     ) -> list[Any]:
         key = self._columns.get(field)
         if key is None:
@@ -127,55 +132,56 @@ class _Source:
 
 
 @dataclass
-class Collected:
-    """Outcomes so far, and what is wrong with others."""
+class OutcomeCollector:
+    """Outcomes collected so far, and the problems of invalid rows."""
 
     problems: list[Problem] = field(default_factory=list)
-    names: dict[str, _Names] = field(
-        default_factory=lambda: {key: _Names() for key in ("workload", "model", "task", "trial")}
+    names: dict[str, _NameTable] = field(
+        default_factory=lambda: {key: _NameTable() for key in ("workload", "model", "task", "trial")}
     )
     parts: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = field(default_factory=list)
-    """Of each outcome: workload, model, task, trial (-1 where the file names none), verdict, source and row; and cost
-    in USD and steps."""
+    """Pairs of arrays with one row per outcome. Columns of the first: numbers of workload, model, task and trial (-1 if
+    the file has no trials), verdict, number of the source, number of the row. Columns of the second: cost in USD,
+    steps."""
     sources: list[_Source] = field(default_factory=list)
 
     @property
-    def full(self) -> bool:
-        """Whether so much is wrong that nobody need read on."""
-        return len(self.problems) > MOST_PROBLEMS
+    def has_too_many_problems(self) -> bool:
+        """Whether there are so many problems that reading should stop."""
+        return len(self.problems) > MAX_PROBLEMS
 
     def __len__(self) -> int:
         return sum(len(codes) for codes, _ in self.parts)
 
     @contextmanager
-    def source(
-        self, name: str, unit: str, columns: Mapping[str, str], said: Mapping[str, str]
+    def add_source(
+        self, name: str, unit: str, columns: Mapping[str, str], constants: Mapping[str, str]
     ) -> Iterator[Callable[[int, Any], None]]:
-        """Takes the rows of one source; all of them are taken when the block ends.
+        """Collect the rows of one source; all of them are converted when the block ends.
 
         Args:
-            name: as problems call it.
-            unit: what the numbers of its rows count.
-            columns: by field, the key of a row.
-            said: by field, what all rows have, where they have no key for it.
+            name: the source's name in problems.
+            unit: what the row numbers count: ``line``, ``row`` or ``task``.
+            columns: by field, the key in a row that has its value.
+            constants: by field, the value for all rows if the rows have no key for the field.
 
         Yields:
-            What is called with the number of each row and the row.
+            A function that is called with the number of each row and the row.
         """
-        source = _Source(self, name, unit, columns, {"workload": WORKLOAD, **said})
+        source = _Source(self, name, unit, columns, {"workload": DEFAULT_WORKLOAD, **constants})
         yield source.add
-        source.take()
+        source.flush()
 
-    def outcomes(self) -> Outcomes | None:
-        """All of them in canonical order; None where two are of the same trial, which is then among ``problems``."""
+    def to_outcomes(self) -> Outcomes | None:
+        """Return all outcomes in canonical order; None if two of them are for the same trial, which adds problems."""
         codes = np.concatenate([part for part, _ in self.parts])
         values = np.concatenate([part for _, part in self.parts])
         lists = []
         places = []
         for column, names in enumerate(self.names[key] for key in ("workload", "model", "task")):
-            # The name of a workload that no row has in the end is no workload.
+            # Names that occur in no valid row, such as the default workload, are left out.
             used = np.unique(codes[:, column])
-            ordered, place = names.ordered()
+            ordered, place = names.sorted_names()
             ranks = np.full(len(ordered), -1, np.intp)
             kept = np.sort(place[used])
             ranks[kept] = np.arange(len(kept))
@@ -189,7 +195,7 @@ class Collected:
             np.all([np.diff(each) == 0 for each in (*sorted_codes, trial)], axis=0) if len(order) > 1 else []
         )
         if len(same):
-            self._tell_twice(codes, order, same)
+            self._report_duplicates(codes, order, same)
             return None
         values = values[order]
         workloads, models, tasks = lists
@@ -208,8 +214,8 @@ class Collected:
         )
 
     def _trial_numbers(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Trials as the file names them: whole numbers as they are, others in the order of their names."""
-        names, places = self.names["trial"].ordered()
+        """Return trial numbers: the file's own if its trials are integers, else by the order of the trials' names."""
+        names, places = self.names["trial"].sorted_names()
         if not names:
             return np.zeros(len(codes), np.int64)
         if all(name.isdecimal() and len(name) < 18 for name in names):
@@ -218,14 +224,14 @@ class Collected:
             numbers = np.arange(len(names), dtype=np.int64)
         return np.where(codes < 0, 0, numbers[places[np.maximum(codes, 0)]])
 
-    def _tell_twice(self, codes: NDArray[np.int64], order: Ints, same: Ints) -> None:
+    def _report_duplicates(self, codes: NDArray[np.int64], order: Ints, same: Ints) -> None:
         tasks, models = list(self.names["task"].numbers), list(self.names["model"].numbers)
-        for place in same[:MOST_PROBLEMS].tolist():
+        for place in same[:MAX_PROBLEMS].tolist():
             earlier, later = codes[order[place]], codes[order[place + 1]]
             source, first = self.sources[int(later[5])], self.sources[int(earlier[5])]
             at = f"{first.unit} {int(earlier[6])}" + ("" if first is source else f" of {first.name}")
             what = (
-                f"{models[int(later[1])]} on {tasks[int(later[2])]} stands at {at} already: "
-                "where a model tried a task several times, a column has to say which trial it is (--column trial=NAME)"
+                f"{models[int(later[1])]} on {tasks[int(later[2])]} is already at {at}: "
+                "if a model tried a task several times, a column must contain the trial (--column trial=NAME)"
             )
             self.problems.append(Problem(source.name, int(later[6]), None, what, source.unit))

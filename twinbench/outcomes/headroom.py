@@ -1,8 +1,8 @@
-"""What routing could win on a table of outcomes: constants, mixes, cascades and the choice in hindsight side by side.
+"""The headroom of routing on a table of outcomes: compare constant policies, mixes, cascades and choices in hindsight.
 
-Everything is a statement about the table: its scaffold, prices and dates. It is of models that are chosen for whole
-tasks, since outcomes of whole tasks say nothing of a router that switches within one. The choice in hindsight is no
-router, and a part of what it wins is chance: models that solved tasks at random would give it a headroom too.
+All results hold for the table, with its scaffold, prices and dates. Policies choose a model for a whole task, since
+outcomes of whole tasks say nothing about switching within a task. The choice in hindsight is not a possible router, and
+part of its advantage is chance: it would also show a headroom for models that solve tasks at random.
 """
 
 from __future__ import annotations
@@ -17,40 +17,48 @@ import numpy as np
 from twinbench.display.frames import Tabular
 from twinbench.errors import UsageError
 from twinbench.outcomes.keeping import TableInfo
-from twinbench.outcomes.policies import Policy, cascade, constant, hull, lowest_bill, mix, oracle
-from twinbench.outcomes.summaries import PolicySummary, plain_count
+from twinbench.outcomes.policies import (
+    Policy,
+    cascade_policy,
+    constant_policy,
+    lowest_bill_policy,
+    mixed_policy,
+    oracle_policy,
+    upper_hull,
+)
+from twinbench.outcomes.summaries import PolicySummary, int_if_whole
 from twinbench.outcomes.table import Grid
 from twinbench.routing.tiers import TIER_LABELS
 from twinbench.statistics import Resampling
-from twinbench.statistics.bills import Ends, run_intervals, why_too_few_cases
+from twinbench.statistics.bills import Ends, run_intervals, why_no_interval
 from twinbench.statistics.clusters import Clusters, Floats
-from twinbench.statistics.intervals import bca
+from twinbench.statistics.intervals import bca_intervals
 from twinbench.statistics.sampling import bootstrap
 
 PENALTIES = (0.0, 0.15, 0.3, 0.6, 1.2, 2.4)
-"""USD for an unresolved task, at which the best single model is named; that of the pool is among those shown."""
+"""Penalties of an unresolved task, in USD, for which the best single model is listed besides the chosen penalty."""
 
 
 @dataclass(frozen=True)
 class Saving:
-    """What the lowest bill in hindsight saves of the best single model's: choosing for each task saves no more."""
+    """The saving of the lowest bill in hindsight against the best single model: an upper bound for any router."""
 
     against: str
-    """The tier of the model whose bill is the lowest of all single ones."""
+    """The tier of the single model with the lowest bill."""
     tasks: int
-    """Whose verdict and cost are known of every tier: where one is not, nobody knows what choosing it would save."""
+    """The number of tasks whose verdict and cost are known for every tier; others cannot say what choosing saves."""
     usd: float | None
-    """None where there is no such task."""
+    """The saving; None if there are no such tasks."""
     share: float | None
-    """Percent of the best single model's bill; None where that is 0."""
+    """The saving in percent of the best single model's bill; None if that is 0."""
     interval: Ends | None
-    """Of ``usd``, tasks being drawn again."""
+    """The bootstrap interval of ``usd``."""
     share_interval: Ends | None
     reason: str | None
-    """Why there are no intervals."""
+    """Why there are no intervals; None if there are."""
 
     def to_json(self) -> dict[str, Any]:
-        """The saving as a JSON object."""
+        """Return the saving as a JSON object."""
         return {
             "against": self.against,
             "tasks": self.tasks,
@@ -64,24 +72,24 @@ class Saving:
 
 @dataclass(frozen=True)
 class Inversions:
-    """How often a lower tier solves what a higher one does not: tasks, over pairs of tiers and in all."""
+    """The number of tasks that a lower tier solves and a higher one does not, by pair of tiers and in total."""
 
     tasks: int
-    """With at least one such pair."""
+    """The number of tasks with at least one such pair of tiers."""
     known: int
-    """Tasks whose verdict is known of every tier."""
+    """The number of tasks whose verdict is known for every tier."""
     pairs: Sequence[Mapping[str, Any]]
-    """Of each pair of tiers: ``lower``, ``higher``, ``lower_only``, ``higher_only``."""
+    """For each pair of tiers: ``lower``, ``higher``, and the numbers of tasks ``lower_only`` and ``higher_only``."""
 
     def to_json(self) -> dict[str, Any]:
-        """The inversions as a JSON object."""
+        """Return the inversions as a JSON object."""
         share = 100 * self.tasks / self.known if self.known else None
         return {"tasks": self.tasks, "known": self.known, "share": share, "pairs": [dict(each) for each in self.pairs]}
 
 
 @dataclass(frozen=True, repr=False)
 class Headroom(Tabular):
-    """What routing among some models could win on the tasks of one workload."""
+    """The possible gain of routing between some models on the tasks of one workload."""
 
     info: TableInfo
     workload: str
@@ -90,34 +98,34 @@ class Headroom(Tabular):
     tasks: Sequence[str]
     penalty_usd: float
     policies: Sequence[PolicySummary]
-    """Constants first, then mixes, cascades and the two choices in hindsight."""
+    """Constant policies first, then mixes, cascades and the two choices in hindsight."""
     saving: Saving
     inversions: Inversions
     kinds: Mapping[str, int]
-    """Tasks that all tiers solve (``solved_by_all``), that some do (``contested``), that none does (``hopeless``), and
-    whose kind the table does not tell (``unknown``)."""
+    """Number of tasks solved by all tiers (``solved_by_all``), by some (``contested``) or by none (``hopeless``), and
+    of those for which missing verdicts leave this open (``unknown``)."""
     best_single: Sequence[Mapping[str, Any]]
-    """At each penalty, the tier with the lowest bill."""
+    """For each penalty, the tier with the lowest bill, and the mean bill of every tier."""
     splits: Sequence[Mapping[str, Any]]
-    """Named parts of the tasks that stand in the table as a whole: what each tier solves there, and its bill."""
+    """Results of each tier on the named splits that are completely in the table: resolved tasks, cost and bill."""
     resampling: Resampling | None = field(default=None)
 
     def of_kind(self, kind: str) -> list[PolicySummary]:
-        """The policies of a kind."""
+        """Return the policies of one kind, such as ``constant``."""
         return [each for each in self.policies if each.policy.kind == kind]
 
     @property
     def oracle(self) -> PolicySummary:
-        """The cheapest model that solves each task, in hindsight."""
+        """The policy that chooses, in hindsight, the cheapest model that solves each task."""
         return self.of_kind("oracle")[0]
 
     @property
     def caveat(self) -> str | None:
-        """What anyone who is shown the figures must be told of the table."""
+        """The note of the table, which has to be shown with the figures; None if there is none."""
         return self.info.note or None
 
     def to_json(self) -> dict[str, Any]:
-        """As the command prints it with ``--json``."""
+        """Return the result as the command prints it with ``--json``."""
         resampling = self.resampling
         drawn = None if resampling is None else {name: getattr(resampling, name) for name in _RESAMPLING}
         of_tier = {each.policy.name: each for each in self.of_kind("constant")}
@@ -140,7 +148,7 @@ class Headroom(Tabular):
         }
 
     def records(self) -> list[dict[str, Any]]:
-        """One row a policy, the ends of its intervals in columns of their own."""
+        """Return one row per policy; the ends of its intervals are in separate columns."""
         rows = []
         for each in self.policies:
             row = each.to_json()
@@ -153,7 +161,7 @@ class Headroom(Tabular):
 _RESAMPLING = ("resamples", "level", "seed")
 
 
-def headroom(
+def compute_headroom(
     grid: Grid,
     info: TableInfo,
     tiers: Mapping[str, str],
@@ -164,39 +172,41 @@ def headroom(
     specificity: float | None = None,
     splits: Mapping[str, frozenset[str]] | None = None,
 ) -> Headroom:
-    """What routing among the models of some tiers could win.
+    """Compute the headroom of routing between the models of some tiers.
 
     Args:
-        grid: of one workload, with the tasks that are asked about.
-        info: the table that it is of.
-        tiers: the model of each tier; two or more.
-        penalty_usd: for an unresolved task.
-        resampling: how tasks are drawn again for intervals; None: no intervals.
-        sensitivity: the chance that a second cascade's verifier accepts a right solution; None: no second cascade.
-        specificity: the chance that it rejects a wrong one; likewise.
-        splits: named parts of tasks, which are shown where the table has all of theirs.
+        grid: the outcomes of one workload, restricted to the tasks of interest.
+        info: the table of the outcomes.
+        tiers: the model of each tier; at least two.
+        penalty_usd: the penalty of an unresolved task.
+        resampling: the bootstrap settings for intervals; None for no intervals.
+        sensitivity: the probability that the verifier of a second cascade accepts a correct solution. The second
+            cascade is left out if this and ``specificity`` are None; if only one of them is None, it counts as 1.
+        specificity: the probability that the verifier rejects a wrong solution.
+        splits: named sets of tasks; results are included for those that are completely in the table.
 
     Raises:
-        UsageError: a model is not there, less than two tiers, or the table has no price or verdict of a tier.
+        UsageError: a model is not in the table, there are fewer than two tiers, or a tier's model has no known cost or
+            no known verdict.
     """
     order = [tier for tier in TIER_LABELS if tier in tiers]
     if len(order) < len(tiers) or len(order) < 2:
         raise UsageError(f"name the models of at least two of the tiers {', '.join(TIER_LABELS)}")
-    chosen = grid.of([tiers[tier] for tier in order])
-    policies = _policies(chosen, order, penalty_usd, sensitivity, specificity)
+    chosen = grid.select_models([tiers[tier] for tier in order])
+    policies = _make_policies(chosen, order, penalty_usd, sensitivity, specificity)
     for each in policies[: len(order)]:
         if not each.known.any():
             what = "verdict" if np.isnan(each.solved).all() else "cost"
             raise UsageError(
-                f"the table has no {what} of {tiers[each.name]}, the model of tier {each.name}, on any task"
+                f"the table has no {what} for {tiers[each.name]}, the model of tier {each.name}, on any task"
             )
-    corners = _corners(policies)
+    corners = _hull_corners(policies)
     summaries = [
         PolicySummary(
             each,
             penalty_usd,
             chosen.models[number] if each.kind == "constant" else ", ".join(order[place] for place in each.models),
-            _intervals(chosen.tasks, each, penalty_usd, resampling),
+            _policy_intervals(chosen.tasks, each, penalty_usd, resampling),
             number in corners,
         )
         for number, each in enumerate(policies)
@@ -209,12 +219,16 @@ def headroom(
         chosen.tasks,
         penalty_usd,
         summaries,
-        _saving(chosen, constants, policies[-1], penalty_usd, resampling),
-        _inversions(chosen, order),
-        _kinds(chosen),
-        [_best_at(constants, penalty) for penalty in sorted({*PENALTIES, penalty_usd})],
+        _compute_saving(chosen, constants, policies[-1], penalty_usd, resampling),
+        _count_inversions(chosen, order),
+        _count_kinds(chosen),
+        [_best_tier_at(constants, penalty) for penalty in sorted({*PENALTIES, penalty_usd})],
         [
-            {"name": name, "tasks": len(wanted), "models": _of_split(chosen.at(sorted(wanted)), order, penalty_usd)}
+            {
+                "name": name,
+                "tasks": len(wanted),
+                "models": _summarise_split(chosen.select_tasks(sorted(wanted)), order, penalty_usd),
+            }
             for name, wanted in (splits or {}).items()
             if wanted < set(chosen.tasks)
         ],
@@ -222,22 +236,22 @@ def headroom(
     )
 
 
-def _policies(
+def _make_policies(
     grid: Grid, order: Sequence[str], penalty_usd: float, sensitivity: float | None, specificity: float | None
 ) -> list[Policy]:
-    found = [constant(grid, number, tier) for number, tier in enumerate(order)]
-    found.append(mix(grid, [1 / len(order)] * len(order), "any tier by lot"))
+    found = [constant_policy(grid, number, tier) for number, tier in enumerate(order)]
+    found.append(mixed_policy(grid, [1 / len(order)] * len(order), "any tier by lot"))
     points = [_point(each) for each in found[: len(order)]]
-    corners = hull(points)
+    corners = upper_hull(points)
     for lower, higher in pairwise(corners):
         shares = [0.5 if number in (lower, higher) else 0.0 for number in range(len(order))]
-        found.append(mix(grid, shares, f"{order[lower]} or {order[higher]} by lot"))
-    found.append(cascade(grid, "cascade, perfect verifier"))
+        found.append(mixed_policy(grid, shares, f"{order[lower]} or {order[higher]} by lot"))
+    found.append(cascade_policy(grid, "cascade, perfect verifier"))
     if sensitivity is not None or specificity is not None:
         right, wrong = 1.0 if sensitivity is None else sensitivity, 1.0 if specificity is None else specificity
         name = f"cascade, verifier accepts {right:.0%} of right and rejects {wrong:.0%} of wrong"
-        found.append(cascade(grid, name, right, wrong))
-    return [*found, oracle(grid), lowest_bill(grid, penalty_usd)]
+        found.append(cascade_policy(grid, name, right, wrong))
+    return [*found, oracle_policy(grid), lowest_bill_policy(grid, penalty_usd)]
 
 
 def _point(policy: Policy) -> tuple[float, float]:
@@ -247,13 +261,13 @@ def _point(policy: Policy) -> tuple[float, float]:
     return float(policy.cost_usd[known].mean()), float(policy.solved[known].mean())
 
 
-def _corners(policies: Sequence[Policy]) -> set[int]:
-    """Which of the constants are on the hull of all of them: no mix of others is as good for the same money."""
+def _hull_corners(policies: Sequence[Policy]) -> set[int]:
+    """Return the indices of the constant policies on the convex hull: no mix of others is as good at the same cost."""
     constants = [number for number, each in enumerate(policies) if each.kind == "constant"]
-    return {constants[place] for place in hull([_point(policies[number]) for number in constants])}
+    return {constants[place] for place in upper_hull([_point(policies[number]) for number in constants])}
 
 
-def _intervals(
+def _policy_intervals(
     tasks: Sequence[str], policy: Policy, penalty_usd: float, resampling: Resampling | None
 ) -> dict[str, Ends | None]:
     known = policy.known
@@ -262,14 +276,14 @@ def _intervals(
     return run_intervals(names, sums, penalty_usd, resampling)[0]
 
 
-def _saving(
+def _compute_saving(
     grid: Grid,
     constants: Sequence[PolicySummary],
     hindsight: Policy,
     penalty_usd: float,
     resampling: Resampling | None,
 ) -> Saving:
-    """By the bills of tasks that are known of every tier: of the best single model, and the lowest in hindsight."""
+    """Compute what the lowest bill in hindsight saves against the best single model, of tasks known for every tier."""
     here = np.all([each.policy.known for each in constants], axis=0)
     priced = [each for each in constants if each.mean_bill_usd is not None]
     if not here.any():
@@ -279,22 +293,22 @@ def _saving(
     bills = np.stack([policy.bill_usd(penalty_usd)[here] for policy in (best.policy, hindsight)], axis=1)
     total, least = bills.sum(axis=0).tolist()
     size = len(bills)
-    reason = "not asked for: 0 resamples" if resampling is None else why_too_few_cases(size, resampling)
+    reason = "not asked for: 0 resamples" if resampling is None else why_no_interval(size, resampling)
     ends: list[Ends | None] = [None, None]
     if resampling is not None and reason is None:
         names = [name for name, known in zip(grid.tasks, here, strict=True) if known]
-        clusters = Clusters.of(names)
-        sums = clusters.sums(np.column_stack([np.ones(size), bills]))
+        clusters = Clusters.from_names(names)
+        sums = clusters.sum_by_cluster(np.column_stack([np.ones(size), bills]))
 
-        def saved(sums: Floats) -> Floats:
+        def saving_statistic(sums: Floats) -> Floats:
             totals = sums.sum(axis=-2)
             usd = totals[..., 1] - totals[..., 2]
             with np.errstate(divide="ignore", invalid="ignore"):
                 share = np.where(totals[..., 1] > 0, 100 * usd / totals[..., 1], 0.0)
             return np.stack([size * usd / totals[..., 0], share], axis=-1)
 
-        [drawn] = bootstrap(clusters, [sums], saved, resampling)
-        ends = [(float(low), float(high)) for low, high in bca(drawn, resampling.level)]
+        [drawn] = bootstrap(clusters, [sums], saving_statistic, resampling)
+        ends = [(float(low), float(high)) for low, high in bca_intervals(drawn, resampling.level)]
     return Saving(
         best.policy.name,
         size,
@@ -306,7 +320,7 @@ def _saving(
     )
 
 
-def _inversions(grid: Grid, order: Sequence[str]) -> Inversions:
+def _count_inversions(grid: Grid, order: Sequence[str]) -> Inversions:
     solved = grid.solved
     pairs = []
     inverted = np.zeros(len(grid.tasks), bool)
@@ -325,7 +339,7 @@ def _inversions(grid: Grid, order: Sequence[str]) -> Inversions:
     return Inversions(int(inverted.sum()), int(np.isfinite(solved).all(axis=0).sum()), pairs)
 
 
-def _kinds(grid: Grid) -> dict[str, int]:
+def _count_kinds(grid: Grid) -> dict[str, int]:
     solved = grid.solved
     some = (solved > 0).any(axis=0)
     every = (solved == 1).all(axis=0)
@@ -339,8 +353,8 @@ def _kinds(grid: Grid) -> dict[str, int]:
     return {**counts, "unknown": len(grid.tasks) - sum(counts.values())}
 
 
-def _best_at(constants: Sequence[PolicySummary], penalty_usd: float) -> dict[str, Any]:
-    """The tier with the lowest bill at a penalty, by the mean over the tasks that are known of all tiers."""
+def _best_tier_at(constants: Sequence[PolicySummary], penalty_usd: float) -> dict[str, Any]:
+    """Find the tier with the lowest mean bill at a penalty, over the tasks that are known for all tiers."""
     everywhere = np.all([each.policy.known for each in constants], axis=0)
     bills = {
         each.policy.name: float(each.policy.bill_usd(penalty_usd)[everywhere].mean()) if everywhere.any() else None
@@ -351,15 +365,15 @@ def _best_at(constants: Sequence[PolicySummary], penalty_usd: float) -> dict[str
     return {"penalty_usd": penalty_usd, "tier": best, "mean_bill_usd": bills}
 
 
-def _of_split(grid: Grid, order: Sequence[str], penalty_usd: float) -> list[dict[str, Any]]:
+def _summarise_split(grid: Grid, order: Sequence[str], penalty_usd: float) -> list[dict[str, Any]]:
     found = []
     for number, tier in enumerate(order):
-        each = PolicySummary(constant(grid, number, tier), penalty_usd, grid.models[number], {}, on_hull=False)
+        each = PolicySummary(constant_policy(grid, number, tier), penalty_usd, grid.models[number], {}, on_hull=False)
         found.append(
             {
                 "tier": tier,
                 "model": grid.models[number],
-                "resolved": None if each.resolved is None else plain_count(each.resolved),
+                "resolved": None if each.resolved is None else int_if_whole(each.resolved),
                 "verdicts": each.verdicts,
                 "cost_usd": each.cost_usd,
                 "bill_usd": each.bill_usd,

@@ -1,4 +1,4 @@
-"""Tables of outcomes in the store, one Parquet file each, and those that ship with twinbench."""
+"""Store and open tables of outcomes, one Parquet file each; some ship with twinbench."""
 
 from __future__ import annotations
 
@@ -15,62 +15,62 @@ from pydantic import TypeAdapter, ValidationError
 
 from twinbench.errors import ContentError, TwinbenchError, UsageError
 from twinbench.fingerprint import fingerprint
-from twinbench.outcomes.columns import UNKNOWN
-from twinbench.outcomes.reading import Read
+from twinbench.outcomes.columns import UNKNOWN_VERDICT
+from twinbench.outcomes.reading import ReadOutcomes
 from twinbench.outcomes.table import Outcomes
 from twinbench.sql import sql_text
 from twinbench.storage import resources
 from twinbench.storage.store import Store, outcomes_hint
 
-_KEY = "twinbench"
-"""Of the metadata of the Parquet file, which hold a table's ``TableInfo``."""
-_MOST_TEXT = 2000
+_METADATA_KEY = "twinbench"
+"""Key in the metadata of the Parquet file whose value is the table's ``TableInfo`` as JSON."""
+_MAX_TEXT_CHARACTERS = 2000
 
 
 @dataclass(frozen=True)
 class TableInfo:
-    """What is known of a table without reading its outcomes."""
+    """The description of a table, which can be read without its outcomes."""
 
     name: str
     sha256: str
-    """Of what it says, whatever file it came in."""
+    """The SHA-256 of the table's content, independent of the format and order of the imported file."""
     source: str
-    """The files that were imported."""
+    """The names of the imported files."""
     source_sha256: str
-    """Of the file; of several, of their SHA-256."""
+    """The SHA-256 of the imported file; for several files, the fingerprint of their SHA-256."""
     outcomes: int
     models: int
     tasks: int
     workloads: tuple[str, ...]
     unknown_verdicts: int
     unknown_costs: int
-    """Empty or zero ones: neither is a price."""
+    """Number of empty or zero costs, both of which count as unknown."""
     columns: Mapping[str, str] = field(default_factory=dict)
-    """By what it says, the column of the file."""
+    """By field, the column of the file that it was read from."""
     origin: str = ""
-    """Where the file is from, in the words of whoever imported it."""
+    """Where the file is from, as the user described it."""
     licence: str = ""
     note: str = ""
-    """What anyone who is shown its numbers must be told."""
+    """A limitation of the data that has to be shown with its numbers."""
     imported: str = ""
     shipped: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """The table as a JSON object, without its outcomes."""
+        """Return the description as a JSON object."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of outcomes, opened."""
+    """A table of outcomes in memory."""
 
     info: TableInfo
     outcomes: Outcomes
 
 
 @dataclass(frozen=True)
-class Told:
-    """What whoever imports a table says of it, for everybody who uses it."""
+class Provenance:
+    """What the user who imports a table says about it: origin, licence and a note for its users."""
 
     origin: str = ""
     licence: str = ""
@@ -78,28 +78,32 @@ class Told:
 
     def __post_init__(self) -> None:
         for name, text in asdict(self).items():
-            if len(text) > _MOST_TEXT:
-                raise UsageError(f"--{name} has {len(text):,} characters: give at most {_MOST_TEXT:,}")
+            if len(text) > _MAX_TEXT_CHARACTERS:
+                raise UsageError(f"--{name} has {len(text):,} characters; at most {_MAX_TEXT_CHARACTERS:,} are allowed")
 
-    def with_note(self, more: str | None) -> Told:
-        """The same, with something else that must be told."""
-        return self if more is None else Told(self.origin, self.licence, "; ".join(filter(None, (more, self.note))))
+    def with_note(self, more: str | None) -> Provenance:
+        """Return the same with more text in front of the note."""
+        return (
+            self if more is None else Provenance(self.origin, self.licence, "; ".join(filter(None, (more, self.note))))
+        )
 
 
-def keep_table(read: Read, name: str, store: Store, told: Told, *, replace: bool = False) -> TableInfo:
-    """Keep what was read in the store as the table ``name``: all of it or nothing.
+def store_table(
+    read: ReadOutcomes, name: str, store: Store, provenance: Provenance, *, replace: bool = False
+) -> TableInfo:
+    """Write outcomes to the store as the table ``name``; if any row is invalid, nothing is written.
 
     Raises:
-        UsageError: the name exists and ``replace`` is False, or is that of a shipped table.
-        ContentError: rows are refused; nothing was written.
+        UsageError: the name exists and ``replace`` is False, or it is that of a shipped table.
+        ContentError: there are invalid rows; nothing was written.
         StoreWriteError: the store cannot be written; nothing was changed.
     """
-    refuse_existing(name, store, replace=replace)
-    outcomes = None if read.collected.problems or not len(read.collected) else read.collected.outcomes()
-    if read.collected.problems:
-        raise ContentError(read.collected.problems, hint="Nothing was imported.")
+    require_free_name(name, store, replace=replace)
+    outcomes = None if read.collector.problems or not len(read.collector) else read.collector.to_outcomes()
+    if read.collector.problems:
+        raise ContentError(read.collector.problems, hint="Nothing was imported.")
     if outcomes is None:
-        raise UsageError("there are no outcomes in what was given")
+        raise UsageError("the input contains no outcomes")
     files = read.digests
     info = TableInfo(
         name=name,
@@ -110,41 +114,41 @@ def keep_table(read: Read, name: str, store: Store, told: Told, *, replace: bool
         models=len(outcomes.models),
         tasks=len(outcomes.tasks),
         workloads=tuple(outcomes.workloads),
-        unknown_verdicts=int((outcomes.resolved == UNKNOWN).sum()),
+        unknown_verdicts=int((outcomes.resolved == UNKNOWN_VERDICT).sum()),
         unknown_costs=int(np.isnan(outcomes.cost_usd).sum()),
         columns=read.columns,
-        origin=told.origin,
-        licence=told.licence,
-        note=told.note,
+        origin=provenance.origin,
+        licence=provenance.licence,
+        note=provenance.note,
         imported=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     with store.writing_outcomes(name, replace=replace) as temporary:
         try:
-            _write(outcomes, info, temporary)
+            _write_outcomes(outcomes, info, temporary)
         except duckdb.Error as error:
             raise store.write_error(temporary, error) from None
     return info
 
 
-def refuse_existing(name: str, store: Store, *, replace: bool) -> None:
-    """Refuse the name of a table that exists, before a large file is read for it.
+def require_free_name(name: str, store: Store, *, replace: bool) -> None:
+    """Refuse the name of an existing table before a large file is read.
 
     Raises:
-        UsageError: it is refused.
+        UsageError: the name exists and ``replace`` is False, or it is that of a shipped table.
     """
     if name in shipped_names():
-        raise UsageError(f"the name {name!r} is of a table that ships with twinbench; choose another --name")
+        raise UsageError(f"the name {name!r} is that of a table that ships with twinbench; choose another --name")
     if store.outcomes_file(name).exists() and not replace:
         raise UsageError(f"a table of outcomes named {name!r} exists; choose another --name, or --replace it")
 
 
 def shipped_names() -> list[str]:
-    """The tables that ship with twinbench, by name."""
+    """Return the names of the tables that ship with twinbench."""
     return sorted(path.stem for path in resources.published_dir().glob("outcomes/*.parquet"))
 
 
 def list_tables(store: Store) -> tuple[list[TableInfo], list[TwinbenchError]]:
-    """All tables, those that ship first, and what is wrong with those that cannot be read."""
+    """Return the descriptions of all readable tables, shipped ones first, and the errors of the others."""
     found: list[TableInfo] = []
     damaged: list[TwinbenchError] = []
     for name in (*shipped_names(), *store.outcomes_names()):
@@ -156,30 +160,30 @@ def list_tables(store: Store) -> tuple[list[TableInfo], list[TwinbenchError]]:
 
 
 def table_info(name: str, store: Store) -> TableInfo:
-    """What is known of a table.
+    """Read the description of a table.
 
     Raises:
         UsageError: there is no such table.
         TwinbenchError: its file is damaged.
     """
     with duckdb.connect() as connection:
-        return _info(connection, *_file(name, store))
+        return _read_info(connection, *_find_file(name, store))
 
 
 def open_table(name: str, store: Store) -> Table:
-    """A table with its outcomes.
+    """Read a table with its outcomes.
 
     Raises:
         UsageError: there is no such table.
         TwinbenchError: its file is damaged.
     """
-    path, shipped = _file(name, store)
+    path, shipped = _find_file(name, store)
     with duckdb.connect() as connection:
-        info = _info(connection, path, shipped)
+        info = _read_info(connection, path, shipped)
         try:
-            outcomes = _read(connection, path)
+            outcomes = _read_outcomes(connection, path)
         except duckdb.Error as error:
-            raise _damaged(path, error) from None
+            raise _damage_error(path, error) from None
     return Table(info, outcomes)
 
 
@@ -187,16 +191,16 @@ def remove_table(name: str, store: Store) -> None:
     """Remove a table from the store.
 
     Raises:
-        UsageError: there is none of that name, or it ships with twinbench.
+        UsageError: there is no such table, or it ships with twinbench.
     """
     if name in shipped_names():
-        raise UsageError(f"{name} ships with twinbench and stays")
-    _file(name, store)
+        raise UsageError(f"{name} ships with twinbench and cannot be removed")
+    _find_file(name, store)
     store.remove_outcomes(name)
 
 
-def _file(name: str, store: Store) -> tuple[Path, bool]:
-    """The file of a table, and whether it ships with twinbench."""
+def _find_file(name: str, store: Store) -> tuple[Path, bool]:
+    """Return the file of a table, and whether it ships with twinbench."""
     if name in shipped_names():
         return resources.published_dir() / "outcomes" / f"{name}.parquet", True
     path = store.outcomes_file(name)
@@ -209,17 +213,17 @@ def _file(name: str, store: Store) -> tuple[Path, bool]:
     return path, False
 
 
-def _damaged(path: Path, error: Exception) -> TwinbenchError:
+def _damage_error(path: Path, error: Exception) -> TwinbenchError:
     return TwinbenchError(f"{path} is damaged ({str(error).splitlines()[0]}): import the table again with --replace")
 
 
-def _info(connection: duckdb.DuckDBPyConnection, path: Path, shipped: bool) -> TableInfo:
+def _read_info(connection: duckdb.DuckDBPyConnection, path: Path, shipped: bool) -> TableInfo:
     try:
         query = "SELECT value FROM parquet_kv_metadata(?) WHERE key = ?"
-        [(content,)] = connection.execute(query, [str(path), _KEY.encode()]).fetchall()
+        [(content,)] = connection.execute(query, [str(path), _METADATA_KEY.encode()]).fetchall()
         found = TypeAdapter(TableInfo).validate_python(json.loads(content))
     except (duckdb.Error, ValueError, ValidationError) as error:
-        raise _damaged(path, error) from None
+        raise _damage_error(path, error) from None
     return TableInfo(**(asdict(found) | {"shipped": shipped, "name": path.stem}))
 
 
@@ -227,8 +231,8 @@ _NAMES = ("workload", "model", "task")
 _NUMBERS = ("trial", "resolved", "cost_usd", "steps")
 
 
-def _write(outcomes: Outcomes, info: TableInfo, path: Path) -> None:
-    """Write the outcomes in their order, with names as texts, so that any reader of Parquet understands them."""
+def _write_outcomes(outcomes: Outcomes, info: TableInfo, path: Path) -> None:
+    """Write the outcomes in their order, with names as strings, so that any Parquet reader can use the file."""
     columns = {name: np.ascontiguousarray(getattr(outcomes, name)) for name in (*_NAMES, *_NUMBERS)}
     with duckdb.connect() as connection:
         connection.register("outcomes", {**columns, "place": np.arange(len(outcomes))})
@@ -249,11 +253,11 @@ def _write(outcomes: Outcomes, info: TableInfo, path: Path) -> None:
                 JOIN models ON models.code = model
                 JOIN tasks ON tasks.code = task
                 ORDER BY place
-            ) TO {sql_text(path)} (FORMAT parquet, COMPRESSION zstd, KV_METADATA {{ {_KEY}: {metadata} }})
+            ) TO {sql_text(path)} (FORMAT parquet, COMPRESSION zstd, KV_METADATA {{ {_METADATA_KEY}: {metadata} }})
         """)  # noqa: S608 - names of ours and quoted texts
 
 
-def _read(connection: duckdb.DuckDBPyConnection, path: Path) -> Outcomes:
+def _read_outcomes(connection: duckdb.DuckDBPyConnection, path: Path) -> Outcomes:
     names: list[Sequence[str]] = []
     for name in _NAMES:
         found = connection.execute(f"SELECT DISTINCT {name} FROM read_parquet(?)", [str(path)]).fetchall()  # noqa: S608

@@ -1,4 +1,4 @@
-"""How far the results of one model agree with each other: over its trials, or between two tables."""
+"""The agreement between results of the same model: over its trials, or between two tables."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ import numpy as np
 
 from twinbench.outcomes.table import Grid
 from twinbench.statistics import Resampling
-from twinbench.statistics.bills import Ends, why_too_few_cases
+from twinbench.statistics.bills import Ends, why_no_interval
 from twinbench.statistics.clusters import Clusters
-from twinbench.statistics.intervals import bca
+from twinbench.statistics.intervals import bca_intervals
 from twinbench.statistics.sampling import bootstrap
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """The chance that two results of one model on a task are the same, in percent."""
+    """The probability, in percent, that two results of the same model on a task are equal."""
 
     model: str
     other: str
-    """The model of the other table; of trials, the same."""
+    """The model's name in the other table; for trials, the same name."""
     tasks: int
-    """With two results or more."""
+    """The number of tasks with at least two results."""
     share: float | None
-    """None where there is no such task."""
+    """The agreement in percent; None if there is no such task."""
     interval: Ends | None
 
     def to_json(self) -> dict[str, Any]:
-        """The agreement as a JSON object."""
+        """Return the agreement as a JSON object."""
         between = None if self.interval is None else list(self.interval)
         return {
             "model": self.model,
@@ -41,8 +41,8 @@ class Agreement:
         }
 
 
-def between_trials(grid: Grid, resampling: Resampling | None) -> list[Agreement]:
-    """Of each model with several trials of a task: how far two of them agree, over all pairs of a task's trials."""
+def agreement_between_trials(grid: Grid, resampling: Resampling | None) -> list[Agreement]:
+    """Compute the agreement between trials for each model with several trials of a task, over all pairs of trials."""
     found = []
     for number, model in enumerate(grid.models):
         several = np.flatnonzero(grid.verdicts[number] > 1)
@@ -53,18 +53,20 @@ def between_trials(grid: Grid, resampling: Resampling | None) -> list[Agreement]
         failed = trials - solved
         same = (solved * (solved - 1) + failed * (failed - 1)) / (trials * (trials - 1))
         names = [grid.tasks[place] for place in several.tolist()]
-        found.append(_agreement(model, model, names, same, resampling))
+        found.append(_summarise_agreement(model, model, names, same, resampling))
     return found
 
 
-def between_tables(grid: Grid, other: Grid, same: Mapping[str, str], resampling: Resampling | None) -> list[Agreement]:
-    """Of each model that both tables have: how far its results on a task agree.
+def agreement_between_tables(
+    grid: Grid, other: Grid, other_names: Mapping[str, str], resampling: Resampling | None
+) -> list[Agreement]:
+    """Compute the agreement between two tables for each model that is in both.
 
     Args:
-        grid: of one table.
-        other: of the other.
-        same: what models of the first are called in the other, where they are not called alike.
-        resampling: how tasks are drawn again for intervals; None: no intervals.
+        grid: the outcomes of the first table.
+        other: the outcomes of the second table.
+        other_names: the names of models in the second table, where they differ from those in the first.
+        resampling: the bootstrap settings for intervals; None for no intervals.
     """
     place = {name: number for number, name in enumerate(other.models)}
     tasks = {name: number for number, name in enumerate(other.tasks)}
@@ -72,33 +74,33 @@ def between_tables(grid: Grid, other: Grid, same: Mapping[str, str], resampling:
     there = [tasks[grid.tasks[number]] for number in shared]
     found = []
     for number, model in enumerate(grid.models):
-        called = same.get(model, model)
+        called = other_names.get(model, model)
         if called not in place:
             continue
         first, second = grid.solved[number, shared], other.solved[place[called], there]
         known = np.isfinite(first) & np.isfinite(second)
         agree = (first * second + (1 - first) * (1 - second))[known]
         names = [grid.tasks[task] for task, here in zip(shared, known, strict=True) if here]
-        found.append(_agreement(model, called, names, agree, resampling))
+        found.append(_summarise_agreement(model, called, names, agree, resampling))
     return found
 
 
-def _agreement(
-    model: str, other: str, names: list[str], same: np.ndarray[Any, Any], resampling: Resampling | None
+def _summarise_agreement(
+    model: str, other: str, names: list[str], agreement: np.ndarray[Any, Any], resampling: Resampling | None
 ) -> Agreement:
     size = len(names)
     if not size:
         return Agreement(model, other, 0, None, None)
     ends = None
-    if resampling is not None and why_too_few_cases(size, resampling) is None:
-        clusters = Clusters.of(names)
-        sums = clusters.sums(np.column_stack([np.ones(size), same]))
+    if resampling is not None and why_no_interval(size, resampling) is None:
+        clusters = Clusters.from_names(names)
+        sums = clusters.sum_by_cluster(np.column_stack([np.ones(size), agreement]))
         [drawn] = bootstrap(
             clusters,
             [sums],
             lambda each: 100 * each.sum(axis=-2)[..., 1:] / each.sum(axis=-2)[..., :1],
             resampling,
         )
-        [[low, high]] = bca(drawn, resampling.level).tolist()
+        [[low, high]] = bca_intervals(drawn, resampling.level).tolist()
         ends = (low, high)
-    return Agreement(model, other, size, 100 * float(same.mean()), ends)
+    return Agreement(model, other, size, 100 * float(agreement.mean()), ends)

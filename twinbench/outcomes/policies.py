@@ -1,7 +1,7 @@
-"""Ways of choosing a model for each task, and what each would have solved and cost by a table of outcomes.
+"""Policies that choose a model for each task, and what they would have solved and cost by a table of outcomes.
 
-A policy is computed task by task and in expectation, so nothing is drawn. What it needs and the table does not know
-makes the task unknown for it (NaN), and never a failure or a price.
+The result of a policy on a task is an expected value, so nothing is sampled. If the table lacks a value that the policy
+needs, the task is unknown for it (NaN); it does not count as a failure or as free.
 """
 
 from __future__ import annotations
@@ -15,59 +15,60 @@ from numpy.typing import NDArray
 from twinbench.outcomes.table import Grid
 from twinbench.statistics.clusters import Floats
 
-Truths = NDArray[np.bool_]
+Booleans = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What a way of choosing comes to on each task; shape (tasks,)."""
+    """The expected result of a policy on each task; the arrays have shape (tasks,)."""
 
     name: str
     kind: str
     """``constant``, ``mix``, ``cascade``, ``oracle`` or ``bound``."""
     models: Sequence[int]
-    """The places of those that it may choose."""
+    """The indices of the models that it may choose."""
     solved: Floats
-    """The chance that the task is solved, from 0 to 1; NaN where it is not known."""
+    """The probability that the task is solved, from 0 to 1; NaN if it is unknown."""
     cost_usd: Floats
-    """NaN where it is not known."""
+    """The expected cost; NaN if it is unknown."""
 
     @property
-    def known(self) -> Truths:
-        """On which tasks both are known."""
+    def known(self) -> Booleans:
+        """For each task, whether both its probability and its cost are known."""
         return np.asarray(np.isfinite(self.solved) & np.isfinite(self.cost_usd))
 
     def bill_usd(self, penalty_usd: float) -> Floats:
-        """Cost and penalty of each task; NaN where it is not known."""
+        """Return the expected cost plus penalty of each task; NaN if it is unknown."""
         return np.asarray(self.cost_usd + penalty_usd * (1 - self.solved))
 
 
-def constant(grid: Grid, number: int, name: str) -> Policy:
-    """Always the same model."""
+def constant_policy(grid: Grid, number: int, name: str) -> Policy:
+    """Make the policy that always chooses the same model."""
     return Policy(name, "constant", [number], grid.solved[number], grid.cost_usd[number])
 
 
-def mix(grid: Grid, shares: Sequence[float], name: str) -> Policy:
-    """A model by lot for each task.
+def mixed_policy(grid: Grid, shares: Sequence[float], name: str) -> Policy:
+    """Make the policy that chooses a model at random for each task.
 
     Args:
-        grid: models by tasks.
-        shares: the chance of each model; they add up to 1.
-        name: of the policy.
+        grid: the outcomes of models by tasks.
+        shares: the probability of each model; they add up to 1.
+        name: the name of the policy.
     """
     drawn = np.array(shares)[:, None]
-    # What is never drawn need not be known.
+    # Results of models that are never chosen need not be known.
     used = np.flatnonzero(np.array(shares) > 0)
     return Policy(
         name, "mix", used.tolist(), (drawn * grid.solved)[used].sum(axis=0), (drawn * grid.cost_usd)[used].sum(axis=0)
     )
 
 
-def oracle(grid: Grid) -> Policy:
-    """The cheapest model that is known to solve the task, in hindsight; where none is, the cheapest of all.
+def oracle_policy(grid: Grid) -> Policy:
+    """Make the policy that chooses, in hindsight, the cheapest model that is known to solve the task.
 
-    With several trials of a model, the cheapest of those that solve the task most often. A model whose verdict is not
-    known is not chosen for solving the task, so that this is no more than what hindsight could have.
+    If no model is known to solve it, the cheapest of all is chosen. With several trials per model, the cheapest of the
+    models that solve the task most often is chosen. A model with an unknown verdict counts as not solving the task, so
+    that the result is never better than true hindsight.
     """
     most = np.fmax.reduce(grid.solved, axis=0)
     solving = (grid.solved == most) & (most > 0)
@@ -85,10 +86,10 @@ def oracle(grid: Grid) -> Policy:
     )
 
 
-def lowest_bill(grid: Grid, penalty_usd: float) -> Policy:
-    """The model with the lowest bill on the task, in hindsight: it gives up where solving costs more than the penalty.
+def lowest_bill_policy(grid: Grid, penalty_usd: float) -> Policy:
+    """Make the policy that chooses, in hindsight, the model with the lowest bill on each task.
 
-    Models whose bill on the task is not known are not chosen.
+    It lets a task fail if solving it costs more than the penalty. Models with an unknown bill are not chosen.
     """
     bills = grid.cost_usd + penalty_usd * (1 - grid.solved)
     chosen, tasks = np.where(np.isfinite(bills), bills, np.inf).argmin(axis=0), np.arange(len(grid.tasks))
@@ -97,23 +98,24 @@ def lowest_bill(grid: Grid, penalty_usd: float) -> Policy:
     return Policy("lowest bill, in hindsight", "bound", range(len(grid.models)), solved, cost)
 
 
-def cascade(grid: Grid, name: str, sensitivity: float = 1.0, specificity: float = 1.0) -> Policy:
-    """Each tier from the cheapest up until a verifier accepts what it did; the last one's work is taken as it is.
+def cascade_policy(grid: Grid, name: str, sensitivity: float = 1.0, specificity: float = 1.0) -> Policy:
+    """Make the policy that tries the tiers from the lowest up until a verifier accepts a solution.
 
-    Every tier that is tried is paid for. The verifier costs nothing, and errs independently of everything else.
+    The last tier's solution is always accepted, and every tier that is tried is paid for. The verifier costs nothing,
+    and its errors are independent of everything else.
 
     Args:
-        grid: models by tasks, the lowest tier first.
-        name: of the policy.
-        sensitivity: the chance that it accepts a solution that is right.
-        specificity: the chance that it rejects one that is wrong.
+        grid: the outcomes of models by tasks, the lowest tier first.
+        name: the name of the policy.
+        sensitivity: the probability that the verifier accepts a correct solution.
+        specificity: the probability that the verifier rejects a wrong solution.
     """
     reached = np.ones(len(grid.tasks))
     solved, cost = np.zeros(len(grid.tasks)), np.zeros(len(grid.tasks))
     last = len(grid.models) - 1
     for number in range(last + 1):
         right, price = grid.solved[number], grid.cost_usd[number]
-        goes = reached > 0  # what is not reached need not be known
+        goes = reached > 0  # results of tiers that are not reached need not be known
         accepted_right = sensitivity if number < last else 1.0
         accepted_wrong = 1 - specificity if number < last else 1.0
         solved = np.where(goes, solved + reached * right * accepted_right, solved)
@@ -124,18 +126,18 @@ def cascade(grid: Grid, name: str, sensitivity: float = 1.0, specificity: float 
     return Policy(name, "cascade", range(len(grid.models)), solved, cost)
 
 
-def hull(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Which points of (cost, resolved) no other point and no mix of two others beats: the upper left hull.
+def upper_hull(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Find the points of (cost, resolved) on the upper left convex hull: no other point or mix of two points is better.
 
     Returns:
-        Their places, the cheapest first.
+        The indices of these points, the cheapest first.
     """
     order = sorted(range(len(points)), key=lambda place: (points[place][0], -points[place][1]))
     corners: list[int] = []
     for place in order:
         x, y = points[place]
         if corners and y <= points[corners[-1]][1]:
-            continue  # dearer, and no better
+            continue  # more expensive and not better
         while len(corners) >= 2:
             (x0, y0), (x1, y1) = points[corners[-2]], points[corners[-1]]
             if (y1 - y0) * (x - x0) > (y - y0) * (x1 - x0):

@@ -1,7 +1,8 @@
-"""What an experiment could find: models compared pair by pair on a table, and how many tasks a difference takes.
+"""Compare models pair by pair on a table, and compute the differences that a planned experiment could detect.
 
-Shares of resolved tasks are compared by McNemar's exact test, over the tasks whose verdicts are known of both; bills
-and costs by the paired bootstrap. p-values are corrected for all pairs (Holm); ranks are the ranges that these allow.
+Shares of resolved tasks are compared by McNemar's exact test, over the tasks whose verdicts are known for both models;
+bills and costs by the paired bootstrap. p-values are corrected for all pairs (Holm), and ranks are given as the ranges
+that these p-values allow.
 """
 
 from __future__ import annotations
@@ -23,41 +24,42 @@ from twinbench.outcomes.table import Grid
 from twinbench.statistics import Resampling
 from twinbench.statistics.bills import compare_all, compare_bills
 from twinbench.statistics.clusters import Clusters, Floats, Ints
-from twinbench.statistics.comparing import POWER, holm, rank_ranges
+from twinbench.statistics.comparing import DEFAULT_POWER, holm, rank_ranges
 from twinbench.statistics.paired import paired_difference
-from twinbench.statistics.planning import detectable_difference, needed_tasks, sign_test_power, sign_tests
+from twinbench.statistics.planning import detectable_difference, needed_tasks, sign_test_p_values, sign_test_power
 from twinbench.statistics.sampling import bootstrap
 
-MOST_LISTED = 8
-"""Models up to which every pair is listed, with costs and intervals."""
+MAX_LISTED_MODELS = 8
+"""Up to this many models, every pair is listed, with costs and intervals."""
 
 
 @dataclass(frozen=True)
 class PairOfModels:
-    """Two models on the tasks whose verdicts are known of both; shares in percent, money in USD a task."""
+    """The comparison of two models on tasks whose verdicts are known for both; shares in percent, money in USD."""
 
     first: str
     second: str
     tasks: int
     difference: float | None
-    """Points of resolved tasks, the first less the second; None where no task has a verdict of both."""
+    """Difference in the share of resolved tasks, in percentage points: the first minus the second; None if no task has
+    a verdict of both."""
     interval: tuple[float, float] | None
     first_only: float
     second_only: float
     p: float | None
     p_holm: float | None
     detectable: float | None
-    """Points: the smallest true difference that so many tasks as are planned would find with the power asked for."""
+    """The smallest true difference, in percentage points, that the planned tasks detect with the planned power."""
     power: float | None
-    """The chance that as many tasks find a difference of the size that is asked about."""
+    """The probability that the planned tasks detect the planned difference."""
     needed: int | None
-    """Tasks to find a difference of that size with the power asked for."""
+    """The number of tasks needed to detect the planned difference with the planned power."""
     cost: Mapping[str, Any]
     bill: Mapping[str, Any]
-    """Of a task on average: ``difference_usd``, ``interval``, ``p``, ``p_holm``, ``needed_tasks``."""
+    """Like ``cost``, the mean per task: ``difference_usd``, ``interval``, ``p``, ``p_holm``, ``needed_tasks``."""
 
     def to_json(self) -> dict[str, Any]:
-        """The pair as a JSON object."""
+        """Return the comparison as a JSON object."""
         found = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return found | {
             "interval": None if self.interval is None else list(self.interval),
@@ -68,24 +70,24 @@ class PairOfModels:
 
 @dataclass(frozen=True)
 class RankedModel:
-    """A model among all that were compared."""
+    """A model's result and its rank among all models that were compared."""
 
     model: str
     resolved: float | None
     """None where no verdict is known."""
     verdicts: int
     share: float | None
-    """Percent of the known verdicts."""
+    """Resolved tasks in percent of the known verdicts."""
     rank: tuple[int, int]
-    """By resolved tasks, the best and the worst that it may be."""
+    """The best and the worst rank that it may have by resolved tasks."""
     group: int
-    """Models of one group are not told apart from the best of it; 1 is that of the best model."""
+    """Models of a group do not differ significantly from its best model; group 1 is that of the best model of all."""
     mean_cost_usd: float | None
     bill_rank: tuple[int, int] | None
-    """By the bill; None where not every pair was compared."""
+    """The best and the worst rank that it may have by its bill; None if not every pair was compared."""
 
     def to_json(self) -> dict[str, Any]:
-        """The model as a JSON object."""
+        """Return the ranked model as a JSON object."""
         found = {name: getattr(self, name) for name in self.__dataclass_fields__}
         bill = None if self.bill_rank is None else list(self.bill_rank)
         return found | {"rank": list(self.rank), "bill_rank": bill}
@@ -93,18 +95,18 @@ class RankedModel:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is asked of an experiment."""
+    """The plan of an experiment: number of tasks, difference to detect, power and confidence level."""
 
     tasks: int
     difference: float
-    """Points."""
-    power: float = POWER
+    """The difference in the share of resolved tasks, in percentage points."""
+    power: float = DEFAULT_POWER
     level: float = 0.95
 
 
 @dataclass(frozen=True, repr=False)
 class Power(Tabular):
-    """What a comparison of models on some tasks found, and what one of as many tasks as are planned could find."""
+    """The comparison of models on the tasks of a table, and what an experiment with the planned tasks could detect."""
 
     info: TableInfo
     workload: str
@@ -112,18 +114,18 @@ class Power(Tabular):
     penalty_usd: float
     plan: Plan
     models: Sequence[RankedModel]
-    """The best first."""
+    """The models, the best first."""
     pairs: Sequence[PairOfModels]
-    """Each of up to ``MOST_LISTED`` models with each behind it; none of more."""
+    """The comparisons of all pairs; empty for more than ``MAX_LISTED_MODELS`` models."""
     all_pairs: int
     told_apart: int
-    """Pairs whose difference in resolved tasks was found."""
+    """The number of pairs with a significant difference in resolved tasks."""
     differing: float | None
-    """Percent of tasks on which two models differ, the median over pairs."""
+    """The share of tasks, in percent, on which two models differ: the median over pairs."""
     detectable: float | None
-    """Points: by that share, the smallest difference that the planned tasks would find."""
+    """For that share, the smallest difference, in percentage points, that the planned tasks detect."""
     needed: int | None
-    """By that share, the tasks that a difference of the planned size takes."""
+    """For that share, the number of tasks needed to detect the planned difference."""
     agreement: Sequence[Agreement] = ()
     pilot: Pilot | None = None
     text: Sequence[Predictability] = ()
@@ -131,11 +133,11 @@ class Power(Tabular):
 
     @property
     def caveat(self) -> str | None:
-        """What anyone who is shown the figures must be told of the table."""
+        """The note of the table, which has to be shown with the figures; None if there is none."""
         return self.info.note or None
 
     def to_json(self) -> dict[str, Any]:
-        """As the command prints it with ``--json``."""
+        """Return the result as the command prints it with ``--json``."""
         return {
             "table": {"name": self.info.name, "sha256": self.info.sha256, "caveat": self.caveat},
             "workload": self.workload,
@@ -155,7 +157,7 @@ class Power(Tabular):
         }
 
     def records(self) -> list[dict[str, Any]]:
-        """One row a model."""
+        """Return one row per model."""
         rows = []
         for each in self.models:
             row = each.to_json()
@@ -165,7 +167,7 @@ class Power(Tabular):
         return rows
 
 
-def power(
+def compute_power(
     grid: Grid,
     info: TableInfo,
     plan: Plan,
@@ -176,30 +178,30 @@ def power(
     pilot: Pilot | None = None,
     text: Sequence[Predictability] = (),
 ) -> Power:
-    """Compare models pair by pair, and say what a plan could find.
+    """Compare models pair by pair, and compute what a planned experiment could detect.
 
     Args:
-        grid: of one workload, with the models and tasks that are asked about.
-        info: the table that it is of.
-        plan: the experiment that is thought of.
-        penalty_usd: for an unresolved task, in bills.
-        resampling: how tasks are drawn again for intervals, costs and bills; None: without these.
-        agreement: how far results of one model agree.
-        pilot: tasks to begin with.
-        text: how well texts predict verdicts.
+        grid: the outcomes of one workload, restricted to the models and tasks of interest.
+        info: the table of the outcomes.
+        plan: the planned experiment.
+        penalty_usd: the penalty of an unresolved task, for bills.
+        resampling: the bootstrap settings for intervals, costs and bills; None to leave these out.
+        agreement: the agreement between results of the same model, which is added to the result.
+        pilot: the pilot tasks, which are added to the result.
+        text: how well texts predict verdicts, which is added to the result.
 
     Raises:
-        UsageError: less than two models.
+        UsageError: there are fewer than two models, or too many with several trials for resampling.
     """
     models = len(grid.models)
     if models < 2:
-        raise UsageError(f"a comparison needs two models or more; in workload {grid.workload} there is {models}")
-    counts = _Counts.of(grid)
+        raise UsageError(f"a comparison needs at least two models; workload {grid.workload} has {models}")
+    counts = _PairCounts.from_grid(grid)
     first, second = np.triu_indices(models, 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         differing = (counts.ahead + counts.ahead.T) / counts.tasks
         lead = (counts.ahead - counts.ahead.T) / counts.tasks
-    p = _p_values(grid, counts, first, second, resampling)
+    p = _pair_p_values(grid, counts, first, second, resampling)
     corrected = np.array(holm(np.nan_to_num(p, nan=1.0).tolist()))
     found = corrected <= 1 - plan.level
     better = {
@@ -213,27 +215,29 @@ def power(
     usual = differing[first, second]
     usual = usual[np.isfinite(usual)]
     median = float(np.median(usual)) if len(usual) else None
-    listed = models <= MOST_LISTED
-    money = _Money.of(grid, penalty_usd, resampling) if listed and resampling is not None else None
+    listed = models <= MAX_LISTED_MODELS
+    money = _PairMoney.from_grid(grid, penalty_usd, resampling) if listed and resampling is not None else None
     pairs = []
     if listed:
         for place, (one, other) in enumerate(combinations(range(models), 2)):
             share = float(differing[one, other])
-            pairs.append(_pair(grid, one, other, share, plan, resampling, (p[place], corrected[place]), money, place))
+            pairs.append(
+                _compare_pair(grid, one, other, share, plan, resampling, (p[place], corrected[place]), money, place)
+            )
     return Power(
         info,
         grid.workload,
         len(grid.tasks),
         penalty_usd,
         plan,
-        _ranked(grid, ranks, better, None if money is None else money.ranks),
+        _rank_models(grid, ranks, better, None if money is None else money.ranks),
         pairs,
         len(first),
         int(found.sum()),
         None if median is None else 100 * median,
         None
         if median is None
-        else _points(detectable_difference(plan.tasks, median, level=plan.level, power=plan.power)),
+        else _to_points(detectable_difference(plan.tasks, median, level=plan.level, power=plan.power)),
         None if median is None else needed_tasks(plan.difference / 100, median, level=plan.level, power=plan.power),
         agreement,
         pilot,
@@ -243,43 +247,47 @@ def power(
 
 
 @dataclass(frozen=True)
-class _Counts:
-    """By pair of models, shape (models, models)."""
+class _PairCounts:
+    """Numbers of tasks by pair of models; the arrays have shape (models, models)."""
 
     tasks: Floats
-    """Whose verdicts are known of both."""
+    """Tasks whose verdicts are known for both."""
     ahead: Floats
-    """On which the first solves what the second does not; with several trials, in expectation."""
+    """Tasks that the first solves and the second does not; with several trials, the expected number."""
 
     @classmethod
-    def of(cls, grid: Grid) -> _Counts:
+    def from_grid(cls, grid: Grid) -> _PairCounts:
         known = np.isfinite(grid.solved).astype(np.float64)
         solved = np.nan_to_num(grid.solved)
         return cls(known @ known.T, solved @ (known - solved).T)
 
 
-def _p_values(grid: Grid, counts: _Counts, first: Ints, second: Ints, resampling: Resampling | None) -> Floats:
-    """Of each pair's resolved tasks, uncorrected: exact; of several trials by resampling, NaN where nobody asked."""
-    if not grid.repeated:
+def _pair_p_values(grid: Grid, counts: _PairCounts, first: Ints, second: Ints, resampling: Resampling | None) -> Floats:
+    """Return the uncorrected p-value of each pair's difference in resolved tasks.
+
+    It is exact for single trials. With several trials it comes from resampling, and is NaN without resampling.
+    """
+    if not grid.has_repeated_trials:
         ahead = np.rint(counts.ahead).astype(np.intp)
-        return sign_tests(ahead[first, second], ahead[second, first])
+        return sign_test_p_values(ahead[first, second], ahead[second, first])
     found = np.full(len(first), np.nan)
     if resampling is None:
         return found
-    if len(grid.models) > MOST_LISTED:
+    if len(grid.models) > MAX_LISTED_MODELS:
         raise UsageError(
-            f"models with several trials are compared by resampling, which takes long: name at most {MOST_LISTED} of "
+            "models with several trials are compared by resampling, which takes long: name at most "
+            f"{MAX_LISTED_MODELS} of "
             f"the {len(grid.models)} with --models, or give --resamples 0"
         )
     for place, (one, other) in enumerate(zip(first.tolist(), second.tolist(), strict=True)):
-        names, sums = _sums(grid, (one, other), grid.solved[[one, other]], np.zeros((2, len(grid.tasks))))
+        names, sums = _task_sums(grid, (one, other), grid.solved[[one, other]], np.zeros((2, len(grid.tasks))))
         compared = compare_bills(names, sums[0], sums[1], 1.0, resampling)
         found[place] = np.nan if compared.p is None else compared.p
     return found
 
 
-def _sums(grid: Grid, models: Sequence[int], solved: Floats, cost: Floats) -> tuple[list[str], list[Floats]]:
-    """Names of the tasks that are known of all these models, and what each comes to there, as ``bills`` takes it."""
+def _task_sums(grid: Grid, models: Sequence[int], solved: Floats, cost: Floats) -> tuple[list[str], list[Floats]]:
+    """Return the names of the tasks that are known for all these models, and each model's sums for ``bills``."""
     known = np.asarray(np.isfinite(solved).all(axis=0) & np.isfinite(cost).all(axis=0))
     names = [name for name, here in zip(grid.tasks, known, strict=True) if here]
     ones = np.ones(len(names))
@@ -289,8 +297,8 @@ def _sums(grid: Grid, models: Sequence[int], solved: Floats, cost: Floats) -> tu
 
 
 @dataclass(frozen=True)
-class _Money:
-    """Costs and bills of all pairs, over the tasks that are known of all models."""
+class _PairMoney:
+    """Comparisons of the costs and bills of all pairs, over the tasks that are known for all models."""
 
     tasks: int
     cost: Sequence[Mapping[str, Any]]
@@ -298,8 +306,8 @@ class _Money:
     ranks: Sequence[tuple[int, int]]
 
     @classmethod
-    def of(cls, grid: Grid, penalty_usd: float, resampling: Resampling) -> _Money | None:
-        names, sums = _sums(grid, range(len(grid.models)), grid.solved, grid.cost_usd)
+    def from_grid(cls, grid: Grid, penalty_usd: float, resampling: Resampling) -> _PairMoney | None:
+        names, sums = _task_sums(grid, range(len(grid.models)), grid.solved, grid.cost_usd)
         if not names:
             return None
         size = len(names)
@@ -324,7 +332,7 @@ class _Money:
         return cls(size, found[0], found[1], ranks)
 
 
-def _pair(
+def _compare_pair(
     grid: Grid,
     one: int,
     other: int,
@@ -332,7 +340,7 @@ def _pair(
     plan: Plan,
     resampling: Resampling | None,
     p: tuple[float, float],
-    money: _Money | None,
+    money: _PairMoney | None,
     place: int,
 ) -> PairOfModels:
     solved = grid.solved[[one, other]]
@@ -343,7 +351,7 @@ def _pair(
     interval = None
     if resampling is not None and size >= resampling.fewest_clusters and (here[0] != here[1]).any():
         names = [name for name, found in zip(grid.tasks, known, strict=True) if found]
-        interval = _interval(names, here, p[0], resampling)
+        interval = _difference_interval(names, here, p[0], resampling)
     asked = {"level": plan.level, "power": plan.power}
     return PairOfModels(
         grid.models[one],
@@ -355,7 +363,7 @@ def _pair(
         float((here[1] * (1 - here[0])).sum()),
         None if np.isnan(p[0]) or not size else float(p[0]),
         None if np.isnan(p[0]) or not size else float(p[1]),
-        _points(detectable_difference(plan.tasks, differing, **asked)) if size else None,
+        _to_points(detectable_difference(plan.tasks, differing, **asked)) if size else None,
         sign_test_power(plan.tasks, differing, plan.difference / 100, level=plan.level) if size else None,
         needed_tasks(plan.difference / 100, differing, **asked) if size else None,
         {} if money is None else money.cost[place],
@@ -363,11 +371,11 @@ def _pair(
     )
 
 
-def _interval(names: Sequence[str], solved: Floats, p: float, resampling: Resampling) -> tuple[float, float]:
-    """Of the difference in points, by the paired bootstrap; it holds 0 where the exact test finds nothing."""
-    clusters = Clusters.of(names)
+def _difference_interval(names: Sequence[str], solved: Floats, p: float, resampling: Resampling) -> tuple[float, float]:
+    """Compute the interval of the difference in points by bootstrap; it contains 0 unless ``p`` rejects that."""
+    clusters = Clusters.from_names(names)
     ones = np.ones(len(names))
-    sums = [clusters.sums(np.column_stack([ones, each])) for each in solved]
+    sums = [clusters.sum_by_cluster(np.column_stack([ones, each])) for each in solved]
 
     def share(drawn: Floats) -> Floats:
         totals = drawn.sum(axis=-2)
@@ -379,7 +387,7 @@ def _interval(names: Sequence[str], solved: Floats, p: float, resampling: Resamp
     return found.ends
 
 
-def _ranked(
+def _rank_models(
     grid: Grid,
     ranks: Sequence[tuple[int, int]],
     better: Mapping[tuple[int, int], bool],
@@ -410,5 +418,5 @@ def _ranked(
     return found
 
 
-def _points(share: float | None) -> float | None:
+def _to_points(share: float | None) -> float | None:
     return None if share is None else 100 * share

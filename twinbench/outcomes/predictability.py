@@ -1,7 +1,7 @@
-"""Whether a task's own text says if a model will solve it: where it does not, no router of first prompts can work.
+"""Measure how well a task's text predicts whether a model solves it; if it does not, no prompt-based router can work.
 
-Words and pairs of neighbouring words are hashed, weighted by how rare they are, and scored by ridge regression,
-cross-validated so that tasks of one group (a repository) are never on both sides.
+Words and pairs of neighbouring words are hashed, weighted by their inverse document frequency, and scored by ridge
+regression. Cross-validation never has tasks of the same group (a repository) in both training and test data.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from twinbench.reading.rows import SUFFIXES, file_rows, require_file
 from twinbench.statistics.auc import Auc, stratified_auc
 from twinbench.statistics.clusters import Floats, Ints
 
-BUCKETS = 2**14
+HASH_BUCKETS = 2**14
 RIDGE = 1.0
-"""The penalty, in units of one text's squared length."""
+"""The ridge penalty; feature vectors have length 1."""
 FOLDS = 5
-DEALS = 5
-"""Ways of dealing groups to folds, whose results are averaged."""
-FEWEST_TASKS = 50
-_MOST_CHARACTERS = 20_000
-"""Of a text that are read."""
+FOLD_ASSIGNMENTS = 5
+"""Number of random assignments of groups to folds, whose results are averaged."""
+MIN_TASKS = 50
+_MAX_CHARACTERS = 20_000
+"""Only this many characters of a text are used."""
 _WORD = re.compile(r"\w+")
 _TEXT_FIELDS = ("problem_statement", "text", "prompt", "question", "instruction")
 _ID_FIELDS = ("instance_id", "task", "task_id", "id")
@@ -42,7 +42,7 @@ _GROUP_FIELDS = ("repo", "group")
 
 @dataclass(frozen=True)
 class Texts:
-    """The texts of tasks, and the group of each."""
+    """The texts and the groups of tasks, by task."""
 
     by_task: Mapping[str, str]
     groups: Mapping[str, str]
@@ -50,38 +50,40 @@ class Texts:
 
 @dataclass(frozen=True)
 class Predictability:
-    """How well the text tells the tasks that a model solves from those that it does not."""
+    """How well texts separate the tasks that a model solves from those that it does not."""
 
     model: str
     tasks: int
     solved: int
     auc: float | None
-    """The chance that of a task that is solved and one that is not, the first has the higher score: 0.5 is nothing.
-    None where no fold has both kinds."""
+    """The probability that a solved task has a higher score than an unsolved one; 0.5 is chance level. None if no fold
+    has both kinds."""
     interval: tuple[float, float] | None
 
     def to_json(self) -> dict[str, Any]:
-        """It as a JSON object."""
+        """Return the result as a JSON object."""
         between = None if self.interval is None else list(self.interval)
         return {"model": self.model, "tasks": self.tasks, "solved": self.solved, "auc": self.auc, "interval": between}
 
 
-def group_of(task: str) -> str:
-    """The group of a task whose file names none: its id without the number at its end, as of django__django-12345."""
+def default_group(task: str) -> str:
+    """Return the default group of a task: its id without the final number (``django__django`` of
+    ``django__django-12345``).
+    """
     return re.sub(r"[-_.]?\d+$", "", task) or task
 
 
-def texts_of(by_task: Mapping[str, str], groups: Mapping[str, str] | None = None) -> Texts:
-    """Texts of tasks, grouped by what their ids begin with where nothing says otherwise."""
-    return Texts(by_task, {task: (groups or {}).get(task) or group_of(task) for task in by_task})
+def group_texts(by_task: Mapping[str, str], groups: Mapping[str, str] | None = None) -> Texts:
+    """Make ``Texts``; a task without a given group gets its default group."""
+    return Texts(by_task, {task: (groups or {}).get(task) or default_group(task) for task in by_task})
 
 
 def read_texts(path: Path) -> Texts:
-    """The texts of a file of tasks: rows with an id and a text, such as SWE-bench's own.
+    """Read the texts of tasks from a file of rows with an id and a text, such as SWE-bench's.
 
     Raises:
-        UsageError: no such file, or its ending says no format.
-        ContentError: a row is refused.
+        UsageError: the file does not exist, or its suffix is unknown.
+        ContentError: a row is invalid.
     """
     require_file(path, SUFFIXES)
     texts: dict[str, str] = {}
@@ -107,7 +109,7 @@ def read_texts(path: Path) -> Texts:
             groups[task] = group
     if problems:
         raise ContentError(problems)
-    return texts_of(texts, groups)
+    return group_texts(texts, groups)
 
 
 def _name_in(row: Mapping[str, Any], field: str) -> str | None:
@@ -118,48 +120,48 @@ def _name_in(row: Mapping[str, Any], field: str) -> str | None:
         return None
 
 
-def predictability(grid: Grid, texts: Texts, *, level: float = 0.95, seed: int = 0) -> list[Predictability]:
-    """For each model, how well the texts of tasks predict whether it solves them.
+def measure_predictability(grid: Grid, texts: Texts, *, level: float = 0.95, seed: int = 0) -> list[Predictability]:
+    """Measure for each model how well the texts of tasks predict whether it solves them.
 
     Args:
-        grid: of one workload.
-        texts: of its tasks; those without one are left out.
-        level: of the intervals.
-        seed: deals groups to folds.
+        grid: the outcomes of one workload.
+        texts: the texts of tasks; tasks without a text are left out.
+        level: the confidence level of the intervals.
+        seed: the seed for assigning groups to folds.
 
     Raises:
-        UsageError: too few tasks have a text, or all are of one group.
+        UsageError: too few tasks have a text, or all are in the same group.
     """
     places = [place for place, task in enumerate(grid.tasks) if task in texts.by_task]
-    if len(places) < FEWEST_TASKS:
+    if len(places) < MIN_TASKS:
         raise UsageError(
             f"{len(places)} of {len(grid.tasks)} tasks of workload {grid.workload} have a text: at least "
-            f"{FEWEST_TASKS} are needed to learn from"
+            f"{MIN_TASKS} are needed to learn from"
         )
     names = [grid.tasks[place] for place in places]
     groups = sorted({texts.groups[name] for name in names})
     if len(groups) < 2:
-        raise UsageError(f"all tasks with a text are of one group ({groups[0]}): nothing can be left out to test on")
+        raise UsageError(f"all tasks with a text are in one group ({groups[0]}); cross-validation needs at least two")
     group = np.array([groups.index(texts.groups[name]) for name in names])
-    alike = _likeness([texts.by_task[name] for name in names])
+    alike = _text_similarities([texts.by_task[name] for name in names])
     solved = grid.solved[:, places]
     known = np.isfinite(solved)
     truth = (np.nan_to_num(solved) >= 0.5).astype(np.intp)
     found: list[list[Auc | None]] = [[] for _ in grid.models]
-    for deal in range(DEALS):
-        fold = _dealt(group, np.random.default_rng([seed, deal]))
-        scores = _scores(alike, truth, known, fold)
+    for deal in range(FOLD_ASSIGNMENTS):
+        fold = _deal_folds(group, np.random.default_rng([seed, deal]))
+        scores = _cross_validated_scores(alike, truth, known, fold)
         for number in range(len(grid.models)):
             here = known[number]
             found[number].append(stratified_auc(scores[number, here], truth[number, here], fold[here]))
     return [
-        _summary(model, truth[number, known[number]], [each for each in found[number] if each is not None], level)
+        _summarise(model, truth[number, known[number]], [each for each in found[number] if each is not None], level)
         for number, model in enumerate(grid.models)
     ]
 
 
-def _summary(model: str, truth: Ints, found: Sequence[Auc], level: float) -> Predictability:
-    """The mean over ways of dealing; its interval is as wide as theirs, since they share all tasks."""
+def _summarise(model: str, truth: Ints, found: Sequence[Auc], level: float) -> Predictability:
+    """Average over the assignments to folds, including standard errors, since all assignments share the tasks."""
     tasks, solved = len(truth), int(truth.sum())
     if not found:
         return Predictability(model, tasks, solved, None, None)
@@ -168,8 +170,8 @@ def _summary(model: str, truth: Ints, found: Sequence[Auc], level: float) -> Pre
     return Predictability(model, tasks, solved, value, Auc(value, error, found[0].pairs).interval(level))
 
 
-def _dealt(group: Ints, random: np.random.Generator) -> Ints:
-    """The fold of each task: groups in a random order, each to the fold with the fewest tasks so far."""
+def _deal_folds(group: Ints, random: np.random.Generator) -> Ints:
+    """Assign tasks to folds: groups in random order, each to the fold with the fewest tasks so far."""
     sizes = np.bincount(group)
     fold = np.zeros(len(sizes), np.intp)
     room = np.zeros(min(FOLDS, len(sizes)), np.intp)
@@ -179,8 +181,8 @@ def _dealt(group: Ints, random: np.random.Generator) -> Ints:
     return fold[group]
 
 
-def _scores(alike: Floats, truth: Ints, known: Floats, fold: Ints) -> Floats:
-    """Scores of all models on all tasks, each learnt from the other folds; shape (models, tasks)."""
+def _cross_validated_scores(alike: Floats, truth: Ints, known: Floats, fold: Ints) -> Floats:
+    """Return the scores of all tasks for all models, each predicted from the other folds; shape (models, tasks)."""
     scores = np.zeros(truth.shape)
     for number in range(int(fold.max()) + 1):
         out, rest = fold == number, fold != number
@@ -193,11 +195,11 @@ def _scores(alike: Floats, truth: Ints, known: Floats, fold: Ints) -> Floats:
     return scores
 
 
-def _likeness(texts: Sequence[str]) -> Floats:
-    """Inner products of all pairs of texts, each of length 1."""
-    counts = [_features(text) for text in texts]
+def _text_similarities(texts: Sequence[str]) -> Floats:
+    """Return the inner products of all pairs of texts' feature vectors, which have length 1."""
+    counts = [_count_features(text) for text in texts]
     seen = Counter(bucket for each in counts for bucket in each)
-    features = np.zeros((len(texts), BUCKETS))
+    features = np.zeros((len(texts), HASH_BUCKETS))
     for row, each in zip(features, counts, strict=True):
         for bucket, times in each.items():
             row[bucket] = (1 + math.log(times)) * math.log((1 + len(texts)) / (1 + seen[bucket]))
@@ -206,8 +208,8 @@ def _likeness(texts: Sequence[str]) -> Floats:
     return np.asarray(features @ features.T)
 
 
-def _features(text: str) -> Counter[int]:
-    """How often each bucket of words and pairs of neighbouring words stands in a text."""
-    words = _WORD.findall(text[:_MOST_CHARACTERS].lower())
+def _count_features(text: str) -> Counter[int]:
+    """Count the words and pairs of neighbouring words of a text by hash bucket."""
+    words = _WORD.findall(text[:_MAX_CHARACTERS].lower())
     pairs = (f"{first} {second}" for first, second in pairwise(words))
-    return Counter(zlib.crc32(each.encode()) % BUCKETS for each in (*words, *pairs))
+    return Counter(zlib.crc32(each.encode()) % HASH_BUCKETS for each in (*words, *pairs))

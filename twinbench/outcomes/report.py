@@ -1,12 +1,12 @@
-"""The headroom of a table as a page of one file: the policies, their plot with the hull, inversions, penalties."""
+"""Render the headroom of a table as an HTML page: policies, a plot with the convex hull, inversions, penalties."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from twinbench.display.html.page import interval, number, rendered
-from twinbench.display.html.plots import Mark, Plot, colour_of, drawn
+from twinbench.display.html.page import format_interval, format_number, render_page
+from twinbench.display.html.plots import Mark, Plot, colour_of, draw_plot
 from twinbench.outcomes.headroom import Headroom
 from twinbench.outcomes.summaries import PolicySummary
 from twinbench.outcomes.wording import headroom_notes
@@ -14,15 +14,15 @@ from twinbench.outcomes.wording import headroom_notes
 _TEMPLATE = Path(__file__).resolve().parent / "report.html"
 
 
-def page(found: Headroom, command: str) -> str:
-    """The page.
+def make_page(found: Headroom, command: str) -> str:
+    """Render the page.
 
     Args:
-        found: what it shows.
-        command: what makes it again, as it is typed.
+        found: the result that the page shows.
+        command: the command that makes the page, which is printed on it.
 
     Raises:
-        PlotsMissingError: the library that draws is not installed.
+        PlotsMissingError: matplotlib is not installed.
     """
     keys = {each.policy.name: str(place) for place, each in enumerate(found.of_kind("constant"), 1)}
     rest = [each for each in found.policies if each.policy.kind != "constant"]
@@ -35,7 +35,7 @@ def page(found: Headroom, command: str) -> str:
         ("reading", "How to read this"),
         ("made", "How it was made"),
     ]
-    return rendered(
+    return render_page(
         _TEMPLATE,
         {
             "title": f"Headroom of routing: {found.workload}",
@@ -65,7 +65,7 @@ def _plot(found: Headroom, keys: dict[str, str]) -> dict[str, Any]:
     shown = [each for each in found.policies if each.mean_cost_usd is not None and each.share is not None]
     corners = sorted(_point(each) for each in shown if each.policy.kind == "constant" and each.on_hull)
     if len(corners) > 1:
-        marks.append(Mark("hull of the single models", "h", corners, dashed=True))
+        marks.append(Mark("hull of the single models", "h", corners, is_dashed=True))
         legend.append(("h", "hull of the single models: what lots between them reach", None))
     for each in shown:
         key, constant = keys[each.policy.name], each.policy.kind == "constant"
@@ -76,16 +76,16 @@ def _plot(found: Headroom, keys: dict[str, str]) -> dict[str, Any]:
                 [_point(each)],
                 low_high=each.intervals.get("resolved"),
                 series=series if constant else None,
-                hollow=each.policy.kind == "mix",
-                star=each.policy.kind in ("oracle", "bound"),
+                is_hollow=each.policy.kind == "mix",
+                is_star=each.policy.kind in ("oracle", "bound"),
             )
         )
         label = f"{each.policy.name} ({each.models})" if constant else each.policy.name
         legend.append((key, label, colour_of(series) if constant else None))
         series += constant
     said = "; ".join(
-        f"{each.policy.name}: {number(each.mean_cost_usd, 3)} USD, {number(each.share, 1)} %"
-        f" {interval(each.intervals.get('resolved'))}".rstrip()
+        f"{each.policy.name}: {format_number(each.mean_cost_usd, 3)} USD, {format_number(each.share, 1)} %"
+        f" {format_interval(each.intervals.get('resolved'))}".rstrip()
         for each in shown
     )
     plot = Plot(
@@ -95,14 +95,14 @@ def _plot(found: Headroom, keys: dict[str, str]) -> dict[str, Any]:
         "Cost of a task, USD",
         "Resolved, %",
         marks,
-        percent=True,
+        is_percent=True,
     )
     caption = (
         "Left and up is better. Filled: always the same model, and cascades. Hollow: models by lot. Stars: known in "
         "hindsight alone, the cheapest model that solves each task and the one with the lowest bill. Dashed: what lots "
         "between single models reach at best."
     )
-    return {"svg": drawn(plot), "caption": caption, "legend": legend}
+    return {"svg": draw_plot(plot), "caption": caption, "legend": legend}
 
 
 def _point(each: PolicySummary) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""A policy over all tasks of a table: what it solves, costs and is billed, with intervals."""
+"""Summarise a policy over all tasks of a table: resolved tasks, cost and bill, with intervals."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from twinbench.statistics.clusters import Floats
 
 @dataclass(frozen=True)
 class PolicySummary:
-    """A policy over all tasks; money in USD."""
+    """The results of a policy over all tasks; money in USD."""
 
     policy: Policy
     penalty_usd: float
     models: str
-    """Which it chooses from, as people read it."""
+    """The models that it chooses from, as text for the user."""
     intervals: Mapping[str, Ends | None]
-    """Of ``bill_usd`` and ``cost_usd``, both of all known tasks, and of the ``resolved`` share in percent."""
+    """Intervals of ``bill_usd`` and ``cost_usd`` (totals over known tasks) and of ``resolved`` (a share in percent)."""
     on_hull: bool
 
     @property
     def resolved(self) -> float | None:
-        """Tasks that are solved, in expectation, of those whose verdict is known; None where none is."""
+        """The expected number of solved tasks, of those whose verdict is known; None if none is known."""
         return float(np.nansum(self.policy.solved)) if self.verdicts else None
 
     @property
     def verdicts(self) -> int:
-        """Tasks whose verdict is known."""
+        """The number of tasks whose verdict is known."""
         return int(np.isfinite(self.policy.solved).sum())
 
     @property
     def tasks(self) -> int:
-        """Tasks whose verdict and cost are known: those that the bill is of."""
+        """The number of tasks whose verdict and cost are both known; the bill is over these."""
         return int(self.policy.known.sum())
 
     def _mean(self, values: Floats) -> float | None:
@@ -46,37 +46,37 @@ class PolicySummary:
 
     @property
     def share(self) -> float | None:
-        """Percent of ``tasks`` that are solved."""
+        """The share of solved tasks in ``tasks``, in percent."""
         mean = self._mean(self.policy.solved)
         return None if mean is None else 100 * mean
 
     @property
     def cost_usd(self) -> float | None:
-        """Of ``tasks``; None where there are none."""
+        """The total cost of ``tasks``; None if there are none."""
         return float(self.policy.cost_usd[self.policy.known].sum()) if self.tasks else None
 
     @property
     def bill_usd(self) -> float | None:
-        """Of ``tasks``: cost, and the penalty of each that is not solved; None where there are none."""
+        """The total bill of ``tasks``: their cost plus the penalty of each unsolved one; None if there are none."""
         return float(self.policy.bill_usd(self.penalty_usd)[self.policy.known].sum()) if self.tasks else None
 
     @property
     def mean_cost_usd(self) -> float | None:
-        """Of a task."""
+        """The mean cost of a task."""
         return self._mean(self.policy.cost_usd)
 
     @property
     def mean_bill_usd(self) -> float | None:
-        """Of a task."""
+        """The mean bill of a task."""
         return self._mean(self.policy.bill_usd(self.penalty_usd))
 
     def to_json(self) -> dict[str, Any]:
-        """The policy as a JSON object."""
+        """Return the summary as a JSON object."""
         return {
             "name": self.policy.name,
             "kind": self.policy.kind,
             "models": self.models,
-            "resolved": None if self.resolved is None else plain_count(self.resolved),
+            "resolved": None if self.resolved is None else int_if_whole(self.resolved),
             "verdicts": self.verdicts,
             "tasks": self.tasks,
             "share": self.share,
@@ -89,6 +89,6 @@ class PolicySummary:
         }
 
 
-def plain_count(value: float) -> float | int:
-    """A count that is whole as an integer."""
+def int_if_whole(value: float) -> float | int:
+    """Return a whole number as an integer, and any other number unchanged."""
     return int(value) if value == int(value) else value

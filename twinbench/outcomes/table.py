@@ -1,4 +1,4 @@
-"""A table of outcomes in memory, and what of it stands in one workload: models by tasks."""
+"""A table of outcomes in memory, and the grid of models by tasks of one workload."""
 
 from __future__ import annotations
 
@@ -12,44 +12,44 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twinbench.display.wording import counted, did_you_mean
+from twinbench.display.wording import did_you_mean, format_count
 from twinbench.errors import UsageError
-from twinbench.outcomes.columns import UNKNOWN
+from twinbench.outcomes.columns import UNKNOWN_VERDICT
 from twinbench.statistics.clusters import Floats, Ints
 
-MOST_CELLS = 50_000_000
-"""Models times tasks of one workload: what is computed of more takes gigabytes."""
+MAX_CELLS = 50_000_000
+"""Largest size of a grid (models times tasks); computations on larger ones would need gigabytes of memory."""
 
-WORKLOAD = "tasks"
-"""What the workload of outcomes is called that name none."""
+DEFAULT_WORKLOAD = "tasks"
+"""The workload of outcomes that do not name one."""
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Outcomes, one each of the arrays' elements, in canonical order: by workload, model, task, trial."""
+    """Outcomes as parallel arrays, one element per outcome, sorted by workload, model, task and trial."""
 
     workloads: Sequence[str]
     models: Sequence[str]
     tasks: Sequence[str]
-    """Names, sorted; the next three arrays hold places in these."""
+    """Sorted names, like ``workloads`` and ``models``; the next three arrays contain indices into these."""
     workload: Ints
     model: Ints
     task: Ints
     trial: NDArray[np.int64]
-    """From 0, in the order of the file where it names none."""
+    """The trial's number as in the file, or from 0 in the order of the trials' names; 0 if the file has no trials."""
     resolved: NDArray[np.int8]
-    """1, 0, or ``UNKNOWN``."""
+    """1 for resolved, 0 for unresolved, or ``UNKNOWN_VERDICT``."""
     cost_usd: Floats
-    """NaN where it is not known."""
+    """NaN if it is unknown."""
     steps: Floats
-    """The same."""
+    """NaN if it is unknown."""
 
     def __len__(self) -> int:
         return len(self.model)
 
     @cached_property
     def sha256(self) -> str:
-        """Of what the table says, whatever file it came in and in what order."""
+        """The SHA-256 of the content, independent of the format and order of the imported file."""
         digest = hashlib.sha256()
         for names in (self.workloads, self.models, self.tasks):
             digest.update("\n".join([*map(repr, names), ""]).encode("utf-8", "backslashreplace"))
@@ -60,7 +60,7 @@ class Outcomes:
         return digest.hexdigest()
 
     def summary(self) -> list[dict[str, Any]]:
-        """Of each model in each workload: what is known of it."""
+        """Return one row for each model in each workload, with its numbers of tasks and outcomes and its total cost."""
         rows = []
         for place, workload in enumerate(self.workloads):
             here = self.workload == place
@@ -75,7 +75,7 @@ class Outcomes:
                         "tasks": len(np.unique(self.task[mine])),
                         "outcomes": int(mine.sum()),
                         "resolved": int((resolved == 1).sum()),
-                        "unknown_verdicts": int((resolved == UNKNOWN).sum()),
+                        "unknown_verdicts": int((resolved == UNKNOWN_VERDICT).sum()),
                         "cost_usd": float(np.nansum(cost)) if priced else None,
                         "unknown_costs": int(mine.sum()) - priced,
                     }
@@ -83,13 +83,13 @@ class Outcomes:
         return rows
 
     def grid(self, workload: str | None = None) -> Grid:
-        """The outcomes of one workload as models by tasks.
+        """Return the outcomes of one workload as a grid of models by tasks.
 
         Args:
-            workload: its name; None: the only one.
+            workload: the name of the workload; may be None if there is only one.
 
         Raises:
-            UsageError: there is no such workload, or there are several and none is named, or it is too large.
+            UsageError: there is no such workload, none is named although there are several, or the grid is too large.
         """
         if workload is None and len(self.workloads) > 1:
             raise UsageError(f"the table has several workloads: name one with --workload: {', '.join(self.workloads)}")
@@ -99,53 +99,53 @@ class Outcomes:
         models, model = np.unique(self.model[here], return_inverse=True)
         tasks, task = np.unique(self.task[here], return_inverse=True)
         shape = (len(models), len(tasks))
-        if shape[0] * shape[1] > MOST_CELLS:
-            what = f"{counted(shape[0], 'model')} and {counted(shape[1], 'task')}"
-            raise UsageError(f"the table has {what}, more than {MOST_CELLS:,} pairs of both: import a part of it")
+        if shape[0] * shape[1] > MAX_CELLS:
+            what = f"{format_count(shape[0], 'model')} and {format_count(shape[1], 'task')}"
+            raise UsageError(f"the table has {what}, which is more than {MAX_CELLS:,} pairs: import a part of it")
         cell = model * shape[1] + task
         resolved, cost = self.resolved[here], self.cost_usd[here]
-        known, priced = resolved != UNKNOWN, np.isfinite(cost)
+        known, priced = resolved != UNKNOWN_VERDICT, np.isfinite(cost)
 
-        def summed(values: Any, where: NDArray[np.bool_]) -> Floats:
+        def sum_by_cell(values: Any, where: NDArray[np.bool_]) -> Floats:
             return np.bincount(cell[where], values[where], shape[0] * shape[1]).astype(np.float64).reshape(shape)
 
         ones = np.ones(len(here))
-        verdicts, costs = summed(ones, known), summed(ones, priced)
+        verdicts, costs = sum_by_cell(ones, known), sum_by_cell(ones, priced)
         with np.errstate(invalid="ignore"):
             return Grid(
                 self.workloads[0] if workload is None else workload,
                 tuple(self.models[number] for number in models.tolist()),
                 tuple(self.tasks[number] for number in tasks.tolist()),
-                summed(resolved, known) / verdicts,
+                sum_by_cell(resolved, known) / verdicts,
                 verdicts,
-                summed(cost, priced) / costs,
+                sum_by_cell(cost, priced) / costs,
             )
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Models by tasks in one workload; the arrays have shape (models, tasks)."""
+    """The outcomes of models by tasks in one workload; the arrays have shape (models, tasks)."""
 
     workload: str
     models: Sequence[str]
     tasks: Sequence[str]
     solved: Floats
-    """The share of known verdicts that are resolved, 0 or 1 of a single trial; NaN where none is known."""
+    """The share of known verdicts that are resolved (0 or 1 for a single trial); NaN if none is known."""
     verdicts: Floats
-    """How many verdicts are known."""
+    """The number of known verdicts."""
     cost_usd: Floats
-    """On average over the trials whose cost is known; NaN where none is."""
+    """The mean cost of the trials whose cost is known; NaN if none is."""
 
     @property
-    def repeated(self) -> bool:
-        """Whether any task has several known verdicts of one model."""
+    def has_repeated_trials(self) -> bool:
+        """Whether any task has several known verdicts for the same model."""
         return bool((self.verdicts > 1).any())
 
-    def of(self, models: Sequence[str]) -> Grid:
-        """Only these models, in this order.
+    def select_models(self, models: Sequence[str]) -> Grid:
+        """Return the grid with only these models, in this order.
 
         Raises:
-            UsageError: one is not there, or stands twice.
+            UsageError: a model is not in the grid, or is named twice.
         """
         place = {name: number for number, name in enumerate(self.models)}
         if unknown := [name for name in models if name not in place]:
@@ -154,7 +154,7 @@ class Grid:
                 f"no model {unknown[0]!r} in workload {self.workload}: there are {', '.join(self.models)}{meant}"
             )
         if len(set(models)) < len(models):
-            raise UsageError(f"a model stands twice in {', '.join(models)}")
+            raise UsageError(f"a model is named twice in {', '.join(models)}")
         rows = [place[name] for name in models]
         return replace(
             self,
@@ -164,13 +164,13 @@ class Grid:
             cost_usd=self.cost_usd[rows],
         )
 
-    def at(self, tasks: Sequence[str]) -> Grid:
-        """Only those of these tasks that are there, in the order of the grid."""
+    def select_tasks(self, tasks: Sequence[str]) -> Grid:
+        """Return the grid with only these tasks, in the grid's order; unknown tasks are ignored."""
         wanted = set(tasks)
-        return self._at([number for number, name in enumerate(self.tasks) if name in wanted])
+        return self._select_places([number for number, name in enumerate(self.tasks) if name in wanted])
 
-    def matching(self, globs: Sequence[str]) -> Grid:
-        """Only tasks that match one of the globs; all where there is no glob.
+    def filter_tasks(self, globs: Sequence[str]) -> Grid:
+        """Return the grid with only the tasks that match one of the globs; all tasks if there are no globs.
 
         Raises:
             UsageError: a glob matches no task.
@@ -181,9 +181,9 @@ class Grid:
             if not any(fnmatchcase(name, glob) for name in self.tasks):
                 raise UsageError(f"--only {glob!r} matches no task of workload {self.workload}")
         kept = [number for number, name in enumerate(self.tasks) if any(fnmatchcase(name, glob) for glob in globs)]
-        return self._at(kept)
+        return self._select_places(kept)
 
-    def _at(self, places: Sequence[int]) -> Grid:
+    def _select_places(self, places: Sequence[int]) -> Grid:
         return replace(
             self,
             tasks=tuple(self.tasks[place] for place in places),

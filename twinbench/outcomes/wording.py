@@ -1,25 +1,26 @@
-"""What people are told of results on a table of outcomes, in sentences."""
+"""Describe results on a table of outcomes in sentences."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from twinbench.display.wording import counted
+from twinbench.display.wording import format_count
 from twinbench.outcomes.headroom import Headroom
 from twinbench.outcomes.noise import Agreement
 from twinbench.outcomes.pilot import Pilot
 from twinbench.outcomes.power import PairOfModels, Power
+from twinbench.statistics.planning import MAX_TASKS
 
-_SHOWN_TASKS = 10
+_MAX_LISTED_TASKS = 10
 
 HINDSIGHT = (
-    "that is known only in hindsight, and a part of it is chance: a bound, no router; one that switches models within "
-    "a task is not in such a table"
+    "this is a choice in hindsight and partly chance, so it is an upper bound and not a router; routers that switch "
+    "models within a task are not covered by such a table"
 )
 
 
 def headroom_notes(found: Headroom) -> list[str]:
-    """What people are told below the table."""
+    """Return the notes below the table of policies."""
     saving, inverted, kinds = found.saving, found.inversions, found.kinds
     best = found.tiers[saving.against]
     share = "" if saving.share is None else f", {saving.share:.0f} %"
@@ -27,25 +28,25 @@ def headroom_notes(found: Headroom) -> list[str]:
     notes = [
         (
             f"a model chosen for each task could save at most {saving.usd:.2f} USD{between}{share} of the bill of "
-            f"always {saving.against} ({best}), over {counted(saving.tasks, 'task')} at a penalty of "
+            f"always {saving.against} ({best}), over {format_count(saving.tasks, 'task')} at a penalty of "
             f"{found.penalty_usd:g} USD; {HINDSIGHT}"
             if saving.usd is not None
             else f"what a model chosen for each task could save is not known: {saving.reason}"
         ),
         (
-            f"{counted(kinds['solved_by_all'], 'task')} solved by all tiers, {kinds['contested']:,} contested, "
-            f"{kinds['hopeless']:,} by none, {kinds['unknown']:,} not known"
+            f"{format_count(kinds['solved_by_all'], 'task')} solved by all tiers, {kinds['contested']:,} contested, "
+            f"{kinds['hopeless']:,} by none, {kinds['unknown']:,} unknown"
         ),
-        f"the order of tiers is violated on {inverted.tasks:,} of {counted(inverted.known, 'task')}: "
+        f"a lower tier beats a higher one on {inverted.tasks:,} of {format_count(inverted.known, 'task')}: "
         + ", ".join(f"{each['lower']} without {each['higher']} {each['lower_only']:,}" for each in inverted.pairs),
         "the cheapest single model by bill: "
-        + _by_penalty([(float(each["penalty_usd"]), each["tier"]) for each in found.best_single]),
+        + _join_by_tier([(float(each["penalty_usd"]), each["tier"]) for each in found.best_single]),
     ]
     prices = [each.mean_cost_usd for each in found.of_kind("constant") if each.mean_cost_usd is not None]
     if prices != sorted(prices):
         notes.append("a lower tier costs more here than a higher one, and a cascade begins with the lowest tier")
     if len({each.tasks for each in found.of_kind("constant")}) > 1 or found.kinds["unknown"]:
-        notes.append("bills are of the tasks whose verdict and cost are known; compare them by the task")
+        notes.append("bills only include tasks with a known verdict and cost; compare the means per task")
     notes += [
         f"on the {each['tasks']:,} tasks of {each['name']}: "
         + ", ".join(
@@ -59,8 +60,8 @@ def headroom_notes(found: Headroom) -> list[str]:
     return notes
 
 
-def _by_penalty(best: Sequence[tuple[float, str | None]]) -> str:
-    """Penalties with the same best tier together."""
+def _join_by_tier(best: Sequence[tuple[float, str | None]]) -> str:
+    """Format the best tier by penalty, with neighbouring penalties of the same tier joined."""
     parts: list[tuple[str | None, list[float]]] = []
     for penalty, tier in best:
         if parts and parts[-1][0] == tier:
@@ -74,13 +75,13 @@ def _by_penalty(best: Sequence[tuple[float, str | None]]) -> str:
 
 
 def power_notes(found: Power) -> list[str]:
-    """What people are told below the table of models."""
+    """Return the notes below the table of models."""
     plan = found.plan
     notes = [
         (
-            f"{found.told_apart:,} of {counted(found.all_pairs, 'pair')} of models told apart by resolved tasks, "
-            f"corrected for all of them (Holm), at level {plan.level:g}; models of one group are not told apart from "
-            "its best"
+            f"{found.told_apart:,} of {format_count(found.all_pairs, 'pair')} of models differ significantly in "
+            f"resolved tasks, corrected for all pairs (Holm), at level {plan.level:g}; models of a group do not differ "
+            "significantly from its best model"
         )
     ]
     if found.differing is not None:
@@ -89,12 +90,12 @@ def power_notes(found: Power) -> list[str]:
             if found.detectable is None
             else f"a difference of {found.detectable:.1f} points or more with a chance of {100 * plan.power:.0f} %"
         )
-        find = "finds" if plan.tasks == 1 else "find"
-        needed = "more tasks than anybody has" if found.needed is None else counted(found.needed, "task")
+        detect = "detects" if plan.tasks == 1 else "detect"
+        needed = f"more than {MAX_TASKS:,} tasks" if found.needed is None else format_count(found.needed, "task")
         notes.append(
             f"two models differ on {found.differing:.1f} % of tasks (the median of pairs): "
-            f"{counted(plan.tasks, 'task')} {find} {least}; "
-            f"{plan.difference:g} points take {needed}"
+            f"{format_count(plan.tasks, 'task')} {detect} {least}; "
+            f"a difference of {plan.difference:g} points needs {needed}"
         )
     notes += [_pair_note(each) for each in found.pairs]
     notes += [_agreement_note(each) for each in found.agreement]
@@ -103,7 +104,7 @@ def power_notes(found: Power) -> list[str]:
     notes += [
         f"the text of tasks predicts what {each.model} solves with AUC {each.auc:.2f}"
         + ("" if each.interval is None else f" [{each.interval[0]:.2f}, {each.interval[1]:.2f}]")
-        + f" ({counted(each.tasks, 'task')}; 0.5 is chance)"
+        + f" ({format_count(each.tasks, 'task')}; 0.5 is chance)"
         for each in found.text
         if each.auc is not None
     ]
@@ -115,7 +116,7 @@ def _pair_note(pair: PairOfModels) -> str:
         return f"{pair.first} less {pair.second}: not known, since no task has a verdict of both"
     between = "" if pair.interval is None else f" [{pair.interval[0]:.1f}, {pair.interval[1]:.1f}]"
     p = "" if pair.p_holm is None else f", p {pair.p_holm:.2g}"
-    said = f"{pair.first} less {pair.second}: {pair.difference:+.1f} points{between}{p}"
+    said = f"{pair.first} minus {pair.second}: {pair.difference:+.1f} points{between}{p}"
     for what, money in (("cost", pair.cost), ("bill", pair.bill)):
         if money:
             ends = money["interval"]
@@ -127,18 +128,18 @@ def _pair_note(pair: PairOfModels) -> str:
 
 def _agreement_note(each: Agreement) -> str:
     if each.share is None:
-        return f"no task has results of {each.model} to compare"
+        return f"no task has two results of {each.model} to compare"
     whose = f"two trials of {each.model}" if each.model == each.other else f"{each.model} and {each.other} there"
     between = "" if each.interval is None else f" [{each.interval[0]:.1f}, {each.interval[1]:.1f}]"
-    return f"{whose} agree on {each.share:.1f} %{between} of {counted(each.tasks, 'task')}"
+    return f"{whose} agree on {each.share:.1f} %{between} of {format_count(each.tasks, 'task')}"
 
 
 def _pilot_notes(pilot: Pilot) -> list[str]:
-    shown = ", ".join(pilot.tasks[:_SHOWN_TASKS])
-    more = len(pilot.tasks) - _SHOWN_TASKS
-    notes = [f"pilot of {counted(len(pilot.tasks), 'task')}: {shown}" + (f" and {more} more" if more > 0 else "")]
+    shown = ", ".join(pilot.tasks[:_MAX_LISTED_TASKS])
+    more = len(pilot.tasks) - _MAX_LISTED_TASKS
+    notes = [f"pilot of {format_count(len(pilot.tasks), 'task')}: {shown}" + (f" and {more} more" if more > 0 else "")]
     if pilot.agreement is None or pilot.random_agreement is None or pilot.random_between is None:
-        notes.append("too few models to leave any out: nothing says whether it ranks others")
+        notes.append("too few models to leave any out, so the pilot could not be validated on other models")
     else:
         low, high = pilot.random_between
         notes.append(

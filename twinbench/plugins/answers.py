@@ -17,7 +17,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from twinbench.display.wording import shortened
+from twinbench.display.wording import shorten
 from twinbench.plugins.wire import (
     FRAME_LENGTH,
     MOST_ANSWER_BYTES,
@@ -26,7 +26,7 @@ from twinbench.plugins.wire import (
     Reader,
     read_exactly,
 )
-from twinbench.reading.validation import field_path, shown
+from twinbench.reading.validation import field_path, format_value
 
 MOST_DEPTH = 64
 """Largest nesting depth of an endpoint's answer."""
@@ -46,7 +46,7 @@ class AnswerError(Exception):
 
 
 def _shorten(text: str) -> str:
-    return shortened(text, MOST_ERROR_CHARACTERS)
+    return shorten(text, MOST_ERROR_CHARACTERS)
 
 
 ErrorText = Annotated[str, AfterValidator(_shorten), Field(description="a string")]
@@ -244,7 +244,9 @@ def _validate(model: type[Model], content: dict[str, Any]) -> Model:
         field, *inner = (part for part in details["loc"] if isinstance(part, str))
         fields = QuestionContent.model_fields if inner else model.model_fields
         wanted = fields[inner[0] if inner else field].description
-        raise AnswerError(f"sent an answer with {path} = {shown(details['input'])}; it must be {wanted}") from None
+        raise AnswerError(
+            f"sent an answer with {path} = {format_value(details['input'])}; it must be {wanted}"
+        ) from None
 
 
 def is_nested_too_deeply(value: object) -> bool:

@@ -16,7 +16,7 @@ from twinbench.errors import UsageError
 from twinbench.fingerprint import sha256_file, sha256_text
 from twinbench.plugins.fitting import CODE, LEARNED
 from twinbench.plugins.spec import MANIFEST
-from twinbench.reading.validation import field_path, worded
+from twinbench.reading.validation import describe_validation_error, field_path
 
 SEEN = "seen.json"
 WHEELS = "wheels"
@@ -132,7 +132,9 @@ def read_artefact(folder: Path) -> Artefact:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = field_path(first["loc"]) or "the whole"
-        raise UsageError(f"{path}: no trained router of this release ({where}: {worded(first)})") from None
+        raise UsageError(
+            f"{path}: no trained router of this release ({where}: {describe_validation_error(first)})"
+        ) from None
     except ValueError:  # no UTF-8
         raise UsageError(f"{path}: no trained router of this release (no text)") from None
     except OSError as error:

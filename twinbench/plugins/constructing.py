@@ -44,14 +44,14 @@ def construct_router(request: Mapping[str, Any]) -> Any:
         published.install()
     kind, attribute, arguments = request["kind"], request["attribute"], request["arguments"]
     folder = Path(request["folder"])
-    found = _attribute(_imported(request), request["target"], attribute, published=kind == "trb")
+    found = _attribute(_import_module(request), request["target"], attribute, published=kind == "trb")
     try:
         if kind == "trb":
             texts = published.read_arguments(found, arguments, folder, attribute)
             twinrouterbench.refuse_function(found, attribute)
             refuse_arguments(found, texts)
             return twinrouterbench.adapt(found(**texts), request["models"])
-        made = _made(found, attribute, arguments, folder)
+        made = _construct(found, attribute, arguments, folder)
     except (ArgumentError, twinrouterbench.NotPublishedError) as error:
         raise LoadError(str(error), usage=True) from error
     except BaseException as error:
@@ -63,7 +63,7 @@ def construct_router(request: Mapping[str, Any]) -> Any:
         raise LoadError(text, usage=True) from error
 
 
-def _imported(request: Mapping[str, Any]) -> Any:
+def _import_module(request: Mapping[str, Any]) -> Any:
     """The module that a router is in."""
     target = request["target"]
     try:
@@ -116,7 +116,7 @@ def _describe_returned(made: Any, attribute: str) -> str:
     )
 
 
-def _made(found: Any, attribute: str, arguments: Mapping[str, str], folder: Path) -> Any:
+def _construct(found: Any, attribute: str, arguments: Mapping[str, str], folder: Path) -> Any:
     """What a class or a factory makes of the arguments; a function of one call, with its settings; or what is there."""
     if not inspect.isclass(found) and callable(getattr(found, "route", None)):
         if arguments:

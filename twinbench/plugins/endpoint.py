@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 from urllib.parse import quote, unquote, urlsplit
 
-from twinbench.display.wording import shortened
+from twinbench.display.wording import shorten
 from twinbench.errors import UsageError
 from twinbench.plugins.answers import MOST_DEPTH, is_nested_too_deeply, refuse_duplicate_keys
 from twinbench.plugins.wire import MOST_ANSWER_BYTES, MOST_RATIONALE_CHARACTERS, call_to_json
@@ -182,7 +182,7 @@ def _short_text(content: bytes) -> str:
 
 
 def _shorten(text: str) -> str:
-    return shortened(text, _SHOWN_CHARACTERS)
+    return shorten(text, _SHOWN_CHARACTERS)
 
 
 def _parse_decision(content: bytes) -> Decision:

@@ -156,9 +156,9 @@ class Host:
             if "learned" in request:
                 load_learned(self._router, request["learned"])
             if callable(use := getattr(self._router, "use", None)):
-                _called_once(use, "use", LlmHandle(self.ask))
+                _call_optional(use, "use", LlmHandle(self.ask))
             if callable(warm_up := getattr(self._router, "warm_up", None)):
-                _called_once(warm_up, "warm_up")
+                _call_optional(warm_up, "warm_up")
             hooks = [hook for hook in HOOKS if callable(getattr(self._router, hook, None))]
         except LoadError as error:
             return {"error": str(error), "usage": error.usage}
@@ -260,7 +260,7 @@ class LlmHandle:
         return self._ask(question_to_json(messages, candidate, max_tokens, temperature))
 
 
-def _called_once(method: Callable[..., object], name: str, *arguments: object) -> None:
+def _call_optional(method: Callable[..., object], name: str, *arguments: object) -> None:
     """Call an optional method that belongs to loading.
 
     Raises:

@@ -100,7 +100,7 @@ def load_router(spec: str | RouterLike, limits: PluginLimits | None = None) -> L
         UsageError: nothing is found under that name, the arguments do not fit, or the object is no router.
     """
     if not isinstance(spec, str):
-        return _loaded_object(spec)
+        return _wrap_router_object(spec)
     limits = _resolve_python(limits or PluginLimits())
     parsed = parse_spec(spec)
     if parsed.kind == "built-in" and limits.watch:
@@ -214,7 +214,7 @@ def _loaded(
     return LoadedRouter(name, fingerprint(identity), opener, identity, may_ask, artefact)
 
 
-def _loaded_object(router: RouterLike) -> LoadedRouter:
+def _wrap_router_object(router: RouterLike) -> LoadedRouter:
     """A router of this process.
 
     Raises:

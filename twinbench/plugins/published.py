@@ -205,7 +205,7 @@ def tier_to_id(tier: str) -> int:
     Raises:
         ValueError: there is no such tier.
     """
-    return _looked_up(TIER_IDS, tier)
+    return _look_up(TIER_IDS, tier)
 
 
 def tier_from_id(tier_id: int) -> str:
@@ -214,7 +214,7 @@ def tier_from_id(tier_id: int) -> str:
     Raises:
         ValueError: there is no such id.
     """
-    return _looked_up(dict(enumerate(TIER_LABELS)), tier_id)
+    return _look_up(dict(enumerate(TIER_LABELS)), tier_id)
 
 
 def tier_from_chinese(value: str) -> str:
@@ -223,7 +223,7 @@ def tier_from_chinese(value: str) -> str:
     Raises:
         ValueError: there is no such label.
     """
-    return _looked_up(CHINESE_LABELS, value)
+    return _look_up(CHINESE_LABELS, value)
 
 
 def digit_to_id(content: str) -> int:
@@ -232,14 +232,14 @@ def digit_to_id(content: str) -> int:
     Raises:
         ValueError: the text is something else.
     """
-    return _looked_up({str(number): number for number in range(len(TIER_LABELS))}, content.strip())
+    return _look_up({str(number): number for number in range(len(TIER_LABELS))}, content.strip())
 
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
-def _looked_up(known: Mapping[Key, Value], key: Key) -> Value:
+def _look_up(known: Mapping[Key, Value], key: Key) -> Value:
     if key not in known:
         raise ValueError(f"unknown tier {key!r}; known are {', '.join(map(str, known))}")
     return known[key]

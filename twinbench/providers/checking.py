@@ -20,7 +20,7 @@ from twinbench.causes import Cause
 from twinbench.routing.usage import Usage
 from twinbench.storage.manifest_files import static_manifest
 from twinbench.storage.manifests import LiveCandidate, PriceTable
-from twinbench.text.tokens import tokenizer_set
+from twinbench.text.tokens import find_tokenizer_set
 
 QUESTION = "Answer with one word: ready?"
 MAX_TOKENS = 16
@@ -113,7 +113,7 @@ def cost_bounds(candidates: Sequence[LiveCandidate]) -> dict[str, CostBound]:
     there,
     too.
     """
-    counted = PromptCounter(candidates, tokenizer_set(static_manifest())).make_prompt([_MESSAGE], (), 0).tokens
+    counted = PromptCounter(candidates, find_tokenizer_set(static_manifest())).make_prompt([_MESSAGE], (), 0).tokens
     found = {}
     for each in candidates:
         prompt_tokens, max_tokens = counted[each.id] + TEMPLATE_TOKENS, min(MAX_TOKENS, each.max_tokens)

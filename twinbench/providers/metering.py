@@ -18,7 +18,7 @@ _OPTION = "--router-usd"
 
 
 @contextmanager
-def metered_llm(
+def open_metered_llm(
     api_base: str | None,
     api_key_env: str | None = None,
     router_usd: str | float | Decimal | None = None,

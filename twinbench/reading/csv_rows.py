@@ -1,4 +1,4 @@
-"""Rows of a CSV file, each an object of texts by the names in its first line."""
+"""Read the rows of a CSV file; each becomes a dictionary of strings, with the names in the first line as keys."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SUFFIXES = (".csv", ".csv.gz")
 
 
 class _Reader(Protocol):
-    """What ``csv.reader`` gives."""
+    """The type of ``csv.reader(...)``."""
 
     @property
     def line_num(self) -> int: ...
@@ -24,22 +24,22 @@ class _Reader(Protocol):
 
 
 def csv_rows(path: Path, name: str) -> Iterator[NumberedRow | Problem]:
-    """The rows of a CSV file, plain or gzipped, in UTF-8, and what is wrong with others.
+    """Yield the rows of a UTF-8 CSV file, plain or gzipped, and a problem for each invalid row.
 
-    A row has as many cells as the first line has names; an empty line is none. What makes the rest unreadable is the
-    last problem.
+    A row must have as many cells as the first line has names. Empty lines are skipped. If the rest of the file cannot
+    be read, the last problem says why.
 
     Args:
         path: the file.
-        name: what problems call it.
+        name: the file's name in problems.
 
     Raises:
-        UsageError: it cannot be opened.
+        UsageError: the file cannot be opened.
     """
     with open_input(path) as file:
-        reader = csv.reader(_texts(InputRows(file)), strict=True)
+        reader = csv.reader(_decode_lines(InputRows(file)), strict=True)
         try:
-            yield from _rows(reader, name)
+            yield from _parse_rows(reader, name)
         except UnicodeDecodeError as error:
             yield Problem(name, reader.line_num + 1, None, f"not UTF-8: byte {error.start + 1} of the line")
         except csv.Error as error:
@@ -48,12 +48,12 @@ def csv_rows(path: Path, name: str) -> Iterator[NumberedRow | Problem]:
             yield Problem(name, reader.line_num + 1, None, str(error))
 
 
-def _texts(found: InputRows) -> Iterator[str]:
-    for number, line in enumerate(found.lines()):
+def _decode_lines(input_rows: InputRows) -> Iterator[str]:
+    for number, line in enumerate(input_rows.lines()):
         yield line.decode("utf-8-sig" if number == 0 else "utf-8")
 
 
-def _rows(reader: _Reader, name: str) -> Iterator[NumberedRow | Problem]:
+def _parse_rows(reader: _Reader, name: str) -> Iterator[NumberedRow | Problem]:
     names = next(reader, None)
     if names is None:
         return

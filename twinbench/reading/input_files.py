@@ -1,6 +1,6 @@
-"""Files as they are read: opened without waiting for anybody, read within bounds, and named in every error.
+"""Open and read input files without blocking on pipes, within size limits, and with the file's name in every error.
 
-A bound is on what a reader would have to keep at once, so memory stays flat whatever a file unpacks to.
+The limits bound what a reader must hold in memory at once, so a small gzipped file cannot fill the memory.
 """
 
 from __future__ import annotations
@@ -23,24 +23,25 @@ from twinbench.errors import UsageError
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-MOST_EMPTY_LINES = 1_000_000
-"""Lines that hold nothing, one after the other: small files can unpack to billions of them."""
-MOST_LINE_BYTES = 64 * 2**20
-"""Of one row. A row is one request, and no provider takes one of more than 50 MB."""
+MAX_EMPTY_LINES = 1_000_000
+"""Most consecutive empty lines: small files can unpack to billions of them."""
 
-MOST_DOCUMENT_BYTES = 256 * 2**20
-"""Of a file that is one JSON document, unpacked."""
+MAX_ROW_BYTES = 64 * 2**20
+"""Largest size of one row. A row is one request, and no provider accepts requests of more than 50 MB."""
 
-MOST_UNPACKED_BYTES = 512 * 2**20
-MOST_RATIO = 200
-"""Of packed rows: more than ``MOST_UNPACKED_BYTES`` that are more than so many times the packed ones are a bomb. Banks
-pack to a fourth or a tenth."""
+MAX_DOCUMENT_BYTES = 256 * 2**20
+"""Largest unpacked size of a file that is one JSON document."""
 
-NO_FILE = (errno.ENOENT, errno.ENOTDIR, 0)
-"""``errno`` of what ``open_regular`` raises where no file is to be had; 0 where something else is there."""
+MAX_UNPACKED_BYTES = 512 * 2**20
+MAX_UNPACKED_RATIO = 200
+"""A gzipped file of rows is refused as a decompression bomb if it unpacks to more than ``MAX_UNPACKED_BYTES`` and to
+more than this many times its packed size. Banks compress four to ten times."""
+
+NO_FILE_ERRNOS = (errno.ENOENT, errno.ENOTDIR, 0)
+"""``errno`` of the errors that ``open_regular`` raises if there is no regular file; 0 stands for a pipe or device."""
 
 _GZIP_FIRST_BYTE = b"\x1f"
-"""No JSON, and no text that is read here, begins with it."""
+"""No JSON document and no text file that is read here begins with this byte."""
 _BLOCK_BYTES = 2**20
 
 
@@ -50,29 +51,29 @@ class _Readable(Protocol):
 
 
 class InputError(ValueError):
-    """Why an input is not read, or not read any further, as the end of a sentence about it."""
+    """An input cannot be read, or not to its end; the message continues a sentence that begins with its name."""
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a file for reading; what is none (a pipe, a device) is refused at once and never waited for.
+    """Open a regular file for reading; a pipe or a device is refused immediately instead of blocking.
 
     Raises:
-        OSError: it cannot be opened, or is no file; ``filename`` is ``path``.
+        OSError: it cannot be opened or is not a regular file; ``filename`` is ``path``.
     """
     descriptor = os.open(
         path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
-    )  # a pipe without a writer would be waited for
+    )  # opening a pipe without a writer would block
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return os.fdopen(descriptor, "rb")
     os.close(descriptor)
-    raise OSError(0, "is no file", str(path))
+    raise OSError(0, "is not a file", str(path))
 
 
 def open_input(path: Path) -> BinaryIO:
     """Open a file that a user named.
 
     Raises:
-        UsageError: it cannot be opened, or is no file.
+        UsageError: it cannot be opened or is not a regular file.
     """
     try:
         return open_regular(path)
@@ -80,15 +81,15 @@ def open_input(path: Path) -> BinaryIO:
         raise UsageError(f"no file {path}") from None
     except OSError as error:
         if error.errno == 0:
-            raise UsageError(f"{path} is no file") from None
+            raise UsageError(f"{path} is not a file") from None
         raise UsageError(f"cannot read {path} ({error.strerror})") from None
 
 
-def is_there(path: Path) -> bool:
-    """Whether there is a file or folder, or anything else, at a path that a user named.
+def path_exists(path: Path) -> bool:
+    """Return whether a path that a user named exists, as a file, a folder or anything else.
 
     Raises:
-        UsageError: nobody who may not look at it can tell.
+        UsageError: missing permissions prevent the check.
     """
     try:
         return path.exists()
@@ -97,7 +98,7 @@ def is_there(path: Path) -> bool:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether there is a folder at a path that a user named, as far as one may look."""
+    """Return whether a path that a user named is a folder; False if missing permissions prevent the check."""
     try:
         return path.is_dir()
     except OSError:
@@ -105,106 +106,108 @@ def is_folder(path: Path) -> bool:
 
 
 def standard_input() -> BinaryIO:
-    """The bytes of standard input.
+    """Return standard input as a binary stream.
 
     Raises:
-        UsageError: it is closed.
+        UsageError: standard input is closed.
     """
     if sys.stdin is None:
         raise UsageError("standard input is closed, so nothing can be read from it")
     return sys.stdin.buffer
 
 
-def read_document(file: BinaryIO, most: int = MOST_DOCUMENT_BYTES) -> bytes:
-    """The whole content of a file, unpacked where it is packed with gzip.
+def read_document(file: BinaryIO, max_bytes: int = MAX_DOCUMENT_BYTES) -> bytes:
+    """Return the whole content of a file, unpacked if it is gzipped.
 
     Args:
-        file: opened, at its beginning. A packed one is read twice, so it must be a file and no pipe.
-        most: bytes that it may have, unpacked.
+        file: the opened file, at its beginning. A gzipped file is read twice, so it must not be a pipe.
+        max_bytes: the largest unpacked size.
 
     Raises:
-        InputError: it is larger, damaged or cannot be read.
+        InputError: the file is larger, damaged or cannot be read.
     """
     with _translate_errors():
-        if os.fstat(file.fileno()).st_size > most:
-            raise _too_large(most)
+        if os.fstat(file.fileno()).st_size > max_bytes:
+            raise _too_large_error(max_bytes)
         packed = file.read(1) == _GZIP_FIRST_BYTE
         file.seek(0)
         if packed:
             size = 0
-            for block in _blocks(gzip.GzipFile(fileobj=file)):  # counted first, and kept only if it is small enough
+            for block in _read_blocks(
+                gzip.GzipFile(fileobj=file)
+            ):  # measure first, so that a bomb is never kept in memory
                 size += len(block)
-                if size > most:
-                    raise _too_large(most)
+                if size > max_bytes:
+                    raise _too_large_error(max_bytes)
             file.seek(0)
-        return read_at_most(gzip.GzipFile(fileobj=file) if packed else file, most)
+        return read_up_to(gzip.GzipFile(fileobj=file) if packed else file, max_bytes)
 
 
-def read_regular(path: Path, most: int = MOST_DOCUMENT_BYTES) -> bytes:
-    """The content of a file that a stranger may have put there.
+def read_regular(path: Path, max_bytes: int = MAX_DOCUMENT_BYTES) -> bytes:
+    """Return the content of an untrusted file.
 
     Raises:
-        OSError: it cannot be opened, or is no file (a pipe, a device), which is never waited for.
-        InputError: it is more than ``most`` bytes, or cannot be read.
+        OSError: it cannot be opened or is not a regular file; a pipe or a device is refused without blocking.
+        InputError: it has more than ``max_bytes`` bytes or cannot be read.
     """
     with open_regular(path) as file:
-        return read_at_most(file, most)
+        return read_up_to(file, max_bytes)
 
 
-def read_at_most(file: _Readable, most: int) -> bytes:
-    """All that is left in a file, a pipe or a device.
+def read_up_to(file: _Readable, max_bytes: int) -> bytes:
+    """Return the rest of a file, a pipe or a device.
 
     Raises:
-        InputError: it is more than ``most`` bytes, or cannot be read.
+        InputError: it has more than ``max_bytes`` bytes or cannot be read.
     """
     with _translate_errors():
-        data = file.read(most + 1)
-    if len(data) > most:
-        raise _too_large(most)
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise _too_large_error(max_bytes)
     return data
 
 
 class InputRows:
-    """The bytes of a file of rows or of standard input, unpacked where they are packed with gzip."""
+    """Reads a file of rows, or standard input, as lines or blocks; unpacks gzip and computes a digest on the way."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._raw = _Digesting(file)
+        self._raw = _DigestingReader(file)
         self._unpacked = 0
 
     @property
     def sha256(self) -> str:
-        """The SHA-256 (hex) of the bytes, as they are packed; of all of them once the last row was read."""
+        """The SHA-256 (hex) of the packed bytes read so far; of the whole file once the last row has been read."""
         return self._raw.digest.hexdigest()
 
     def lines(self) -> Iterator[bytes]:
-        r"""The lines, which end with "\n" only.
+        r"""Yield the lines; only "\n" ends a line.
 
         Raises:
-            InputError: one is larger than ``MOST_LINE_BYTES``, more than ``MOST_EMPTY_LINES`` follow each other, there
-                is more than packed rows may unpack to, or it cannot be read any further.
+            InputError: a line is larger than ``MAX_ROW_BYTES``, more than ``MAX_EMPTY_LINES`` empty lines follow each
+                other, the input is a decompression bomb, or reading fails.
         """
         empty = 0
         with _translate_errors():
             stream, packed = self._stream()
-            while line := stream.readline(MOST_LINE_BYTES + 1):
-                if len(line) > MOST_LINE_BYTES and not line.endswith(b"\n"):
-                    raise InputError(f"is larger than {in_mib(MOST_LINE_BYTES)}, which is the most that a row may have")
+            while line := stream.readline(MAX_ROW_BYTES + 1):
+                if len(line) > MAX_ROW_BYTES and not line.endswith(b"\n"):
+                    raise InputError(f"is larger than {format_mib(MAX_ROW_BYTES)}, the limit of a row")
                 empty = empty + 1 if line.isspace() else 0
-                if empty > MOST_EMPTY_LINES:
-                    raise InputError(f"more than {MOST_EMPTY_LINES:,} empty lines follow each other here")
+                if empty > MAX_EMPTY_LINES:
+                    raise InputError(f"more than {MAX_EMPTY_LINES:,} empty lines follow each other here")
                 if packed:
                     self._add_unpacked(len(line))
                 yield line
 
     def blocks(self) -> Iterator[bytes]:
-        """The content, in pieces of about a megabyte.
+        """Yield the content in blocks of at most one MiB.
 
         Raises:
-            InputError: there is more than packed rows may unpack to, or it cannot be read any further.
+            InputError: the input is a decompression bomb, or reading fails.
         """
         with _translate_errors():
             stream, packed = self._stream()
-            for block in _blocks(stream):
+            for block in _read_blocks(stream):
                 if packed:
                     self._add_unpacked(len(block))
                 yield block
@@ -216,29 +219,34 @@ class InputRows:
 
     def _add_unpacked(self, size: int) -> None:
         self._unpacked += size
-        refuse_bomb(self._unpacked, self._raw.size)
+        refuse_gzip_bomb(self._unpacked, self._raw.size)
 
 
-def refuse_bomb(unpacked: int, packed: int) -> None:
-    """Refuse rows that unpack to far more than what they are packed in.
+def refuse_gzip_bomb(unpacked: int, packed: int) -> None:
+    """Refuse an input that unpacks to far more than its packed size (see ``MAX_UNPACKED_RATIO``).
+
+    Args:
+        unpacked: bytes unpacked so far.
+        packed: bytes read so far.
 
     Raises:
-        InputError: they do.
+        InputError: it is refused.
     """
-    if unpacked > MOST_UNPACKED_BYTES and unpacked > MOST_RATIO * packed:
+    if unpacked > MAX_UNPACKED_BYTES and unpacked > MAX_UNPACKED_RATIO * packed:
         raise InputError(
-            f"unpacks to more than {in_mib(MOST_UNPACKED_BYTES)} and {MOST_RATIO} times what it is packed in: what is "
+            f"unpacks to more than {format_mib(MAX_UNPACKED_BYTES)} and {MAX_UNPACKED_RATIO} times "
+            "what it is packed in: what is "
             "really so large can be read as .jsonl, unpacked"
         )
 
 
-def in_mib(size: int) -> str:
-    """A number of bytes, for people."""
+def format_mib(size: int) -> str:
+    """Format a number of bytes in MiB, such as "64 MiB"."""
     return f"{size // 2**20:,} MiB"
 
 
-class _Digesting(io.RawIOBase):
-    """Passes on what is read from a file, and makes its digest."""
+class _DigestingReader(io.RawIOBase):
+    """A raw stream that passes on what is read from a file and computes its digest and size."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -250,7 +258,7 @@ class _Digesting(io.RawIOBase):
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         view = memoryview(buffer).cast("B")
-        # What is there, as with a pipe that somebody is still writing to.
+        # ``read1`` returns what is available now, so a pipe with an active writer does not block.
         read = self._file.read1 if isinstance(self._file, io.BufferedReader) else self._file.read
         data = read(len(view))
         view[: len(data)] = data
@@ -261,7 +269,7 @@ class _Digesting(io.RawIOBase):
 
 @contextmanager
 def _translate_errors() -> Iterator[None]:
-    """Say in our words what reading raises; none of it names a file, so whoever opened it has to."""
+    """Turn gzip and OS errors into ``InputError``; the message does not name the file, so the caller has to."""
     try:
         yield
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
@@ -270,10 +278,10 @@ def _translate_errors() -> Iterator[None]:
         raise InputError(f"cannot be read any further ({error.strerror or error})") from None
 
 
-def _blocks(file: _Readable) -> Iterator[bytes]:
+def _read_blocks(file: _Readable) -> Iterator[bytes]:
     while block := file.read(_BLOCK_BYTES):
         yield block
 
 
-def _too_large(most: int) -> InputError:
-    return InputError(f"is larger than {in_mib(most)}, which is the most that it may have")
+def _too_large_error(max_bytes: int) -> InputError:
+    return InputError(f"is larger than {format_mib(max_bytes)}, the limit")

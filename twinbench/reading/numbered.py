@@ -1,4 +1,4 @@
-"""A row with its number: what every format of rows gives."""
+"""A row with its number, as the readers of all formats yield it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class NumberedRow:
-    """A parsed row and where it stands, counted from 1."""
+    """A parsed row and its number in the file, from 1."""
 
     number: int
     row: Any

@@ -1,6 +1,6 @@
-"""JSON as the standard has it and nobody can misread it: no NaN, no key twice in an object, within bounds.
+"""Parse JSON strictly: NaN, duplicate keys and huge numbers are refused, and the size is limited.
 
-What is refused of a value is named by its place in it.
+An error names the position of the refused value.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from twinbench.display.wording import shortened
+from twinbench.display.wording import shorten
 from twinbench.errors import ContentError, Problem
-from twinbench.reading.input_files import MOST_LINE_BYTES, InputError, in_mib
+from twinbench.reading.input_files import MAX_ROW_BYTES, InputError, format_mib
 from twinbench.reading.validation import field_path
 
-MOST_VALUES = 4_000_000
-"""In one row or document: a small text can hold many, and each takes a hundred times its length in memory."""
+MAX_VALUES = 4_000_000
+"""Largest number of values in one row or document; each value takes about a hundred times its length in memory."""
 
-_MOST_FAULTS = 20  # named of one row or document
-_MOST_DIGITS = 4000  # Python reads and writes no integer of more than 4,300
-_MOST_PATH_SHOWN = 200
-_MOST_NUMBER_SHOWN = 40
-_TWICE = "stands twice in one object"
+_MAX_FAULTS = 20  # reported per row or document
+_MAX_DIGITS = 4000  # Python refuses to parse or print integers of more than 4,300 digits
+_MAX_PATH_CHARACTERS = 200
+_MAX_NUMBER_CHARACTERS = 40
+_REPEATED_KEY = "occurs twice in one object"
 _FIRST_WINDOW = 2**20
-_LONGEST_WORD = 16  # of what is no text, number or bracket: a constant or an escape that a window's end may cut
-_MARK = "\ufeff"
+_MAX_TOKEN_CHARACTERS = 16  # of a constant or an escape sequence, which the end of the window may cut
+_BYTE_ORDER_MARK = "\ufeff"
 _SPACE = re.compile(r"[ \t\n\r]*")
 _TEXT = re.compile(r'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 
@@ -40,80 +40,89 @@ Location = tuple[int | str, ...]
 
 
 class JsonError(ValueError):
-    """Why a text is not read as JSON, as the end of a sentence about it."""
+    """A text cannot be read as JSON; the message continues a sentence that begins with its name."""
 
 
 class NotJsonError(JsonError):
-    """What is no JSON, and where."""
+    """A text is not valid JSON; the message says what is wrong and at which position."""
 
     def __init__(self, what: str, *, cut_short: bool = False) -> None:
         super().__init__(f"not JSON: {what}")
         self.cut_short = cut_short
-        """Whether nothing is wrong but that it ends too early."""
+        """Whether the only error is that the text ends too early."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Something in a JSON value that is refused."""
+    """A part of a JSON value that is refused."""
 
     location: Location
-    """Where it stands, such as ``("messages", 3, "content")``."""
+    """Its position in the value, such as ``("messages", 3, "content")``."""
     what: str
 
-    def problem(self, source: str, number: int | None, unit: str) -> Problem:
-        """It as a problem of a row of ``source``, or of the file as a whole."""
-        return Problem(source, number, shown_path(self.location) or None, self.what, unit)
+    def to_problem(self, source: str, number: int | None, unit: str) -> Problem:
+        """Make a problem of a row of ``source``; ``number`` is None if the file as a whole is one value."""
+        return Problem(source, number, format_location(self.location) or None, self.what, unit)
 
 
 class FaultyJsonError(JsonError):
-    """JSON with something in it that is refused: a key that stands twice, a number that JSON does not have."""
+    """A JSON text contains duplicate keys, or numbers that are NaN, infinite or too large."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
-        super().__init__("; ".join(f"{shown_path(each.location)}: {each.what}".removeprefix(": ") for each in faults))
+        super().__init__(
+            "; ".join(f"{format_location(each.location)}: {each.what}".removeprefix(": ") for each in faults)
+        )
         self.faults = faults
 
-    def problems(
+    def to_problems(
         self, source: str, number: int | None = None, unit: str = "line", *, within: Location = ()
     ) -> list[Problem]:
-        """Each as a problem of the object in ``source`` that has this number, or of the file as a whole."""
-        return [Fault((*within, *each.location), each.what).problem(source, number, unit) for each in self.faults]
+        """Make a problem of each fault.
+
+        Args:
+            source: the name of the file.
+            number: the number of the row; None if the file as a whole is one value.
+            unit: what ``number`` counts.
+            within: the position of the faulty value in the row.
+        """
+        return [Fault((*within, *each.location), each.what).to_problem(source, number, unit) for each in self.faults]
 
 
 @dataclass(frozen=True)
 class _RefusedNumber:
-    """Stands in a parsed value for a number that is refused, until its place is known."""
+    """A placeholder for a refused number in a parsed value, until the number's position is known."""
 
     what: str
 
 
-class _Parsing:
-    """What one parsing finds on its way."""
+class _Parser:
+    """A JSON decoder that records duplicate keys and refused numbers."""
 
     def __init__(self) -> None:
         self.repeated: dict[int, tuple[dict[str, Any], list[str]]] = {}
-        """Dictionary and repeated keys, by the dictionary's identity."""
+        """By ``id`` of a parsed dictionary: the dictionary (which keeps the id valid) and its duplicate keys."""
         self.refused: list[_RefusedNumber] = []
         self.decoder = json.JSONDecoder(
             object_pairs_hook=self._object,
-            parse_constant=lambda name: self._refuse(f"{name} is no JSON number"),
+            parse_constant=lambda name: self._refuse(f"{name} is not a JSON number"),
             parse_float=self._float,
             parse_int=self._int,
         )
 
     def parse(self, text: str) -> Any:
-        """The value of a JSON text; what was found in an earlier one is forgotten."""
+        """Return the value of a JSON text."""
         self.repeated.clear()
         self.refused.clear()
         return self.check(self.decoder.decode(text))
 
     def check(self, value: Any) -> Any:
-        """A parsed value, where nothing in it is refused.
+        """Return a parsed value unchanged if nothing in it was refused.
 
         Raises:
-            FaultyJsonError: something is.
+            FaultyJsonError: it has duplicate keys or refused numbers.
         """
         if self.repeated or self.refused:
-            raise FaultyJsonError(list(islice(self._faults(value, ()), _MOST_FAULTS)))
+            raise FaultyJsonError(list(islice(self._faults(value, ()), _MAX_FAULTS)))
         return value
 
     def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -131,18 +140,18 @@ class _Parsing:
     def _float(self, text: str) -> Any:
         number = float(text)
         if math.isinf(number):
-            return self._refuse(f"the number {text[:_MOST_NUMBER_SHOWN]} is too large")
+            return self._refuse(f"the number {text[:_MAX_NUMBER_CHARACTERS]} is too large")
         return number
 
     def _int(self, text: str) -> Any:
-        return int(text) if len(text) <= _MOST_DIGITS else self._refuse(f"an integer of {len(text):,} digits")
+        return int(text) if len(text) <= _MAX_DIGITS else self._refuse(f"an integer of {len(text):,} digits")
 
     def _faults(self, value: Any, path: Location) -> Iterator[Fault]:
         if isinstance(value, _RefusedNumber):
             yield Fault(path, value.what)
         elif isinstance(value, dict):
             _, keys = self.repeated.get(id(value), ({}, []))
-            yield from (Fault((*path, key), _TWICE) for key in keys)
+            yield from (Fault((*path, key), _REPEATED_KEY) for key in keys)
             for key, item in value.items():
                 yield from self._faults(item, (*path, key))
         elif isinstance(value, list):
@@ -150,53 +159,52 @@ class _Parsing:
                 yield from self._faults(item, (*path, position))
 
 
-class _OfThread(threading.local):
-    """What each thread parses with: to make a decoder takes longer than to read a short line with it."""
+class _ThreadLocalParser(threading.local):
+    """Holds one parser per thread, since making a decoder takes longer than parsing a short line."""
 
     def __init__(self) -> None:
-        self.parsing = _Parsing()
+        self.parser = _Parser()
 
 
-_OF_THREAD = _OfThread()
+_THREAD_LOCAL = _ThreadLocalParser()
 
 
-def shown_path(location: Location) -> str:
-    """A location as messages name it; a key may be of any length, and hold what no text holds."""
+def format_location(location: Location) -> str:
+    """Format a position for messages, such as ``messages[3].content``; long keys are cut, lone surrogates escaped."""
     path = field_path(location)
-    path = shortened(path, _MOST_PATH_SHOWN)
+    path = shorten(path, _MAX_PATH_CHARACTERS)
     return path.encode("utf-8", "backslashreplace").decode()
 
 
 def parse_json(text: str) -> Any:
-    """The value of a JSON text.
+    """Parse a JSON text.
 
     Raises:
-        FaultyJsonError: a key stands twice in an object, so that nobody can tell which is meant; a number is NaN,
-            infinite or too large.
-        JsonError: it is no JSON, or holds more than ``MOST_VALUES`` values.
+        FaultyJsonError: an object has a duplicate key, or a number is NaN, infinite or too large.
+        JsonError: it is not JSON, or has more than ``MAX_VALUES`` values.
     """
-    if text.startswith(_MARK):
+    if text.startswith(_BYTE_ORDER_MARK):
         raise NotJsonError("it begins with a byte order mark")
-    _refuse_too_many_values(text, MOST_VALUES)
+    _refuse_too_many_values(text, MAX_VALUES)
     try:
-        return _OF_THREAD.parsing.parse(text)
+        return _THREAD_LOCAL.parser.parse(text)
     except json.JSONDecodeError as error:
         cut = error.pos >= len(text.rstrip()) or "Unterminated" in error.msg
-        raise NotJsonError(_with_place(error.msg, error.lineno, error.colno), cut_short=cut) from None
+        raise NotJsonError(_add_position(error.msg, error.lineno, error.colno), cut_short=cut) from None
     except RecursionError:
         raise NotJsonError("nested too deeply") from None
 
 
 def parse_document(data: bytes, name: str, unit: str = "row") -> Any:
-    """A file's content as one JSON value.
+    """Parse a file's content as one JSON value.
 
     Args:
         data: the file's bytes.
-        name: what problems call it.
-        unit: what the members of a list are called, by whose number something refused in one of them is named.
+        name: the file's name in problems.
+        unit: what problems call a member of a top-level list.
 
     Raises:
-        ContentError: it is no UTF-8 or no JSON, or something in it is refused.
+        ContentError: it is not UTF-8 or not JSON, or a part of it is refused.
     """
     try:
         return parse_json(data.decode("utf-8-sig"))
@@ -207,36 +215,36 @@ def parse_document(data: bytes, name: str, unit: str = "row") -> Any:
         for fault in error.faults:
             place = fault.location
             number = place[0] + 1 if place and isinstance(place[0], int) else None
-            problems.append(Fault(place if number is None else place[1:], fault.what).problem(name, number, unit))
+            problems.append(Fault(place if number is None else place[1:], fault.what).to_problem(name, number, unit))
         raise ContentError(problems) from None
     except JsonError as error:
         what = str(error)
     raise ContentError([Problem(name, None, None, what)])
 
 
-def list_members(blocks: Iterator[bytes]) -> Iterator[Any]:
-    """The members of a JSON list, one after the other; of the list, no more than a member or two is in memory.
+def read_list_members(blocks: Iterator[bytes]) -> Iterator[Any]:
+    """Yield the members of a JSON list, with no more than one or two of them in memory at a time.
 
-    A member in which something is refused is given as the ``FaultyJsonError`` that says what.
+    For a member with refused values, its ``FaultyJsonError`` is yielded instead.
 
     Args:
         blocks: the list's bytes.
 
     Raises:
-        JsonError: it is no JSON from somewhere on, or no list.
-        InputError: a member is larger than a row may be, or it cannot be read any further.
+        JsonError: the text is not a list, or stops being valid JSON.
+        InputError: a member is larger than a row may be, or reading fails.
     """
     return _ListReader(blocks).members()
 
 
 class _ListReader:
-    """Reads a list through a window of text that moves on with every member."""
+    """Reads a JSON list through a window of text that moves on with every member."""
 
     def __init__(self, blocks: Iterator[bytes]) -> None:
         self._blocks = blocks
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._bytes = 0
-        self._begun = False
+        self._has_begun = False
         self._text = ""
         self._at = 0
         self._lines = 1
@@ -244,29 +252,29 @@ class _ListReader:
         """Line and column of the window's first character."""
 
     def members(self) -> Iterator[Any]:
-        first = self._next()
+        first = self._next_character()
         if first == "":
-            raise self._wrong("Expecting value")
+            raise self._error_at("Expecting value")
         if first != "[":
             if first in '{"-0123456789ntf':
                 raise JsonError("a .json file is one list of rows; for a row a line use .jsonl")
-            raise self._wrong("Expecting value")
+            raise self._error_at("Expecting value")
         self._at += 1
-        mark = "," if self._next() != "]" else "]"
+        mark = "," if self._next_character() != "]" else "]"
         while mark == ",":
-            self._next()
-            yield self._member()
-            mark = self._next()
+            self._next_character()
+            yield self._read_member()
+            mark = self._next_character()
             if mark not in (",", "]"):
-                raise self._wrong("Expecting ',' delimiter")
+                raise self._error_at("Expecting ',' delimiter")
             self._at += mark == ","
         self._at += 1
-        if self._next():
-            raise self._wrong("Extra data")
+        if self._next_character():
+            raise self._error_at("Extra data")
 
-    def _member(self) -> Any:
+    def _read_member(self) -> Any:
         while True:
-            parsing = _Parsing()
+            parsing = _Parser()
             try:
                 value, end = parsing.decoder.raw_decode(self._text, self._at)
                 if self._is_whole(end) or not self._grow():
@@ -275,23 +283,23 @@ class _ListReader:
             except FaultyJsonError as error:
                 return error
             except json.JSONDecodeError as error:
-                cut = "Unterminated" in error.msg or error.pos > len(self._text) - _LONGEST_WORD
-                wrong = self._wrong(error.msg, error.pos)  # before the window moves on
+                cut = "Unterminated" in error.msg or error.pos > len(self._text) - _MAX_TOKEN_CHARACTERS
+                wrong = self._error_at(error.msg, error.pos)  # made before the window moves on
                 if not (cut and self._grow()):
                     raise wrong from None
             except RecursionError:
                 raise NotJsonError("nested too deeply") from None
 
     def _is_whole(self, end: int) -> bool:
-        """Whether a value that ends there does so for certain: a number may go on behind the window, as 1. or 1e do."""
-        behind = self._text[end : end + _LONGEST_WORD]
-        return len(behind) == _LONGEST_WORD or behind.lstrip()[:1] in (",", "]")
+        """Return whether a value surely ends at ``end``; a number at the window's end may continue (``1.``)."""
+        behind = self._text[end : end + _MAX_TOKEN_CHARACTERS]
+        return len(behind) == _MAX_TOKEN_CHARACTERS or behind.lstrip()[:1] in (",", "]")
 
-    def _next(self) -> str:
-        """The next character that is no space, and the window moved to it; empty at the end."""
+    def _next_character(self) -> str:
+        """Move to the next non-space character and return it; an empty string at the end of the input."""
         while True:
             found = _SPACE.match(self._text, self._at)
-            assert found is not None  # noqa: S101 - it matches nothing too
+            assert found is not None  # noqa: S101 - it also matches an empty string
             self._at = found.end()
             if self._at < len(self._text):
                 return self._text[self._at]
@@ -299,10 +307,10 @@ class _ListReader:
                 return ""
 
     def _grow(self) -> bool:
-        """Let the window hold twice as much from where it stands; False where nothing is left to read."""
+        """Double the part of the window that is not parsed yet; return False if there is no more input."""
         left = len(self._text) - self._at
-        if left > MOST_LINE_BYTES:
-            raise InputError(f"a row is larger than {in_mib(MOST_LINE_BYTES)}, which is the most that it may have")
+        if left > MAX_ROW_BYTES:
+            raise InputError(f"a row is larger than {format_mib(MAX_ROW_BYTES)}, the limit")
         parts: list[str] = []
         size = 0
         block: bytes | None = b""
@@ -319,7 +327,7 @@ class _ListReader:
         self._lines += lines
         self._text = "".join((self._text[self._at :], *parts))
         self._at = 0
-        _refuse_too_many_values(self._text, 2 * MOST_VALUES)  # it may hold a part of the next member too
+        _refuse_too_many_values(self._text, 2 * MAX_VALUES)  # it may also hold a part of the next member
         return True
 
     def _decode(self, block: bytes) -> str:
@@ -329,24 +337,24 @@ class _ListReader:
         except UnicodeDecodeError as error:
             raise JsonError(f"not UTF-8: byte {self._bytes - pending + error.start + 1}") from None
         self._bytes += len(block)
-        if text and not self._begun:
-            self._begun = True
-            return text.removeprefix(_MARK)
+        if text and not self._has_begun:
+            self._has_begun = True
+            return text.removeprefix(_BYTE_ORDER_MARK)
         return text
 
-    def _wrong(self, what: str, position: int | None = None) -> NotJsonError:
+    def _error_at(self, what: str, position: int | None = None) -> NotJsonError:
         before = self._text[: self._at if position is None else position]
         lines = before.count("\n")
         column = len(before) - before.rfind("\n") if lines else self._column + len(before)
-        return NotJsonError(_with_place(what, self._lines + lines, column))
+        return NotJsonError(_add_position(what, self._lines + lines, column))
 
 
-def _with_place(what: str, line: int, column: int) -> str:
+def _add_position(what: str, line: int, column: int) -> str:
     place = f"column {column}" if line == 1 else f"line {line}, column {column}"
     return f"{what.removesuffix(' at')} at {place}"
 
 
-def _refuse_too_many_values(text: str, most: int) -> None:
-    # Commas stand between values, and in texts too: those are only taken out where there are many.
-    if text.count(",") > most and _TEXT.sub("", text).count(",") > most:
-        raise JsonError(f"has more than {MOST_VALUES:,} values, which is the most that it may have")
+def _refuse_too_many_values(text: str, max_values: int) -> None:
+    # Commas separate values but also occur in strings; strings are only removed if there are many commas.
+    if text.count(",") > max_values and _TEXT.sub("", text).count(",") > max_values:
+        raise JsonError(f"has more than {MAX_VALUES:,} values, the maximum")

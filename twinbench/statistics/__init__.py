@@ -1,49 +1,57 @@
-"""What may be said of measured numbers: intervals, comparisons, ranks. Arrays in, results out; knows nothing of tracks.
+"""Statistics for both tracks: confidence intervals, comparisons and ranks. Functions take arrays and return results.
 
-The unit is a cluster: what was sampled as a whole (a group of trajectories, a case with its trials), drawn within its
-stratum (a workload). ``sampling`` draws, ``intervals`` makes intervals of what was drawn, ``paired`` says how far two
-routers are apart, ``swapping`` and ``comparing`` have the tests. All but ``comparing`` need numpy, which is imported
-where it is used.
+The sampling unit is a cluster: observations that were sampled together (a group of trajectories, a case with its
+trials). Clusters belong to strata (workloads). ``sampling`` has the bootstrap, ``intervals`` computes intervals from
+it, ``paired`` compares two routers, ``swapping`` and ``comparing`` have the tests. All modules but ``comparing`` need
+numpy, which callers import only when they use it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-RESAMPLES = 2000
-COMPARED_RESAMPLES = 10_000
-"""Of a comparison: p-values that are corrected for many pairs live in the tails."""
-LEVEL = 0.95
-FEWEST = 100
-"""Of resamples: fewer tell nothing of the tails."""
-MOST = 1_000_000
-"""Of resamples: more take minutes and say the same."""
-LEAST_LEVEL, MOST_LEVEL = 0.5, 0.999
+DEFAULT_RESAMPLES = 2000
+COMPARISON_RESAMPLES = 10_000
+"""Default for comparisons, which need precise tails: p-values are corrected for many pairs."""
+DEFAULT_LEVEL = 0.95
+MIN_RESAMPLES = 100
+"""With fewer resamples the tails are too imprecise for an interval."""
+MAX_RESAMPLES = 1_000_000
+"""More resamples take minutes and do not change the result."""
+MIN_LEVEL, MAX_LEVEL = 0.5, 0.999
 
 
 @dataclass(frozen=True)
 class Resampling:
-    """How often clusters are drawn again, from which seed, and the level of the intervals made of that.
+    """Settings of the bootstrap: number of resamples, confidence level of the intervals, and random seed.
 
     Raises:
-        ValueError: less than 100 resamples, more than a million, a level not between 0.5 and 0.999, a negative seed.
+        ValueError: there are fewer than 100 or more than a million resamples, the level is not between 0.5 and 0.999,
+            or the seed is negative.
     """
 
-    resamples: int = RESAMPLES
-    level: float = LEVEL
+    resamples: int = DEFAULT_RESAMPLES
+    level: float = DEFAULT_LEVEL
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not FEWEST <= self.resamples <= MOST or not LEAST_LEVEL <= self.level <= MOST_LEVEL or self.seed < 0:
-            bounds = f"{FEWEST} to {MOST:,} resamples, a level from {LEAST_LEVEL} to {MOST_LEVEL}, a seed of at least 0"
+        if (
+            not MIN_RESAMPLES <= self.resamples <= MAX_RESAMPLES
+            or not MIN_LEVEL <= self.level <= MAX_LEVEL
+            or self.seed < 0
+        ):
+            bounds = (
+                f"{MIN_RESAMPLES} to {MAX_RESAMPLES:,} resamples, a level from {MIN_LEVEL} to "
+                f"{MAX_LEVEL}, a seed of at least 0"
+            )
             raise ValueError(f"{bounds}: {self}")
 
     @property
     def fewest_clusters(self) -> int:
-        """How many clusters an interval needs at least.
+        """The smallest number of clusters for which an interval can hold its level: 6 at level 0.95.
 
-        Of n independent values all lie on one side of their median with a chance of 2 in 2^n, so no interval over
-        fewer can be relied on at the level (6 at 0.95).
+        All of n independent values lie on the same side of their median with probability 2 / 2^n, and then no interval
+        within their range contains it; that probability must not exceed 1 - level.
         """
         clusters = 2
         while 2 / 2**clusters > 1 - self.level:

@@ -1,4 +1,4 @@
-"""How well a score tells yes from no: the area under the ROC curve within strata, and its interval."""
+"""The area under the ROC curve within strata, which says how well a score separates two classes, and its interval."""
 
 from __future__ import annotations
 
@@ -13,36 +13,35 @@ from twinbench.statistics.clusters import Floats, Ints
 
 @dataclass(frozen=True)
 class Auc:
-    """The chance that of a yes and a no of the same stratum the yes has the higher score; ties count a half."""
+    """The probability that a positive has a higher score than a negative of the same stratum; ties count one half."""
 
     value: float
     standard_error: float
     pairs: int
-    """Of a yes and a no."""
+    """Number of pairs of a positive and a negative of the same stratum."""
 
     def interval(self, level: float) -> tuple[float, float]:
-        """Within 0 and 1."""
+        """Return the confidence interval by the normal approximation, cut to the range from 0 to 1."""
         reach = NormalDist().inv_cdf((1 + level) / 2) * self.standard_error
         return max(0.0, self.value - reach), min(1.0, self.value + reach)
 
 
 def stratified_auc(scores: Floats, truth: Ints, strata: Ints) -> Auc | None:
-    """The area under the ROC curve over pairs of the same stratum.
+    """Compute the area under the ROC curve over pairs within the same stratum (a fold of a cross-validation).
 
-    Scores of different folds of a cross-validation are not on one scale: a fold with more of the one kind was learnt
-    from others with less of it, so that a score that knows nothing would seem worse than nothing. Therefore only pairs
-    of one fold are compared.
+    Scores of different folds are not comparable: the model for a fold with many positives was trained on data with
+    fewer of them, so an uninformative score would seem worse than chance if pairs across folds were counted.
 
-    The standard error is of DeLong, DeLong and Clarke-Pearson (1988, Biometrics 44:837) in its linear form: the pairs
-    that each observation has a part in, less what they would be on average.
+    The standard error is that of DeLong, DeLong and Clarke-Pearson (1988, Biometrics 44:837) in its linear form: it
+    sums, over observations, the squared deviation of the pairs that an observation wins from the expected number.
 
     Args:
         scores: shape (observations,).
-        truth: 0 or 1 each.
-        strata: the stratum of each.
+        truth: the class of each observation, 0 or 1.
+        strata: the stratum of each observation.
 
     Returns:
-        None where no stratum has both kinds.
+        None if no stratum has both classes.
     """
     wins, parts, pairs = 0.0, [], 0
     for stratum in np.unique(strata).tolist():
@@ -50,7 +49,7 @@ def stratified_auc(scores: Floats, truth: Ints, strata: Ints) -> Auc | None:
         yes, no = scores[here & (truth == 1)], scores[here & (truth == 0)]
         if not len(yes) or not len(no):
             continue
-        of_yes, of_no = _won(yes, no), len(yes) - _won(no, yes)
+        of_yes, of_no = _count_wins(yes, no), len(yes) - _count_wins(no, yes)
         parts += [(of_yes, len(no)), (of_no, len(yes))]
         wins += float(of_yes.sum())
         pairs += len(yes) * len(no)
@@ -61,7 +60,7 @@ def stratified_auc(scores: Floats, truth: Ints, strata: Ints) -> Auc | None:
     return Auc(value, math.sqrt(squares) / pairs, pairs)
 
 
-def _won(scores: Floats, against: Floats) -> Floats:
-    """Of each score: how many of the others are lower, ties a half."""
+def _count_wins(scores: Floats, against: Floats) -> Floats:
+    """For each score, count the values of ``against`` that are lower; ties count one half."""
     ordered = np.sort(against)
     return (np.searchsorted(ordered, scores, "left") + np.searchsorted(ordered, scores, "right")) / 2

@@ -1,4 +1,4 @@
-"""Clusters in their strata: what is independent of what, and how many there are."""
+"""Group observations into clusters (independent of each other) and clusters into strata."""
 
 from __future__ import annotations
 
@@ -12,75 +12,76 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.intp]
 
-FEWEST_ALONE = 10
-"""Clusters of a stratum from which on it is drawn from its own clusters alone, where there are several strata."""
+MIN_CLUSTERS_ALONE = 10
+"""If there are several strata, one with at least this many clusters is resampled from its own clusters alone."""
 
-FEWEST_OF_SEVERAL = 100
-"""The same, also of a sole stratum, where a cluster holds several units that may be alike: how alike they are has to be
-learned from the clusters too; where most units pass, from the few clusters that do not."""
+MIN_CLUSTERS_OF_SEVERAL = 100
+"""The same limit if clusters hold several correlated units, also for a single stratum: more clusters are needed to
+estimate how strongly the units of a cluster correlate, particularly if most units pass."""
 
 
 @dataclass(frozen=True)
 class Clusters:
-    """Clusters in their strata, in an order that depends on their names alone."""
+    """The clusters of a sample, sorted by stratum and name."""
 
     strata: Sequence[str]
-    """Names, sorted."""
+    """Sorted names of the strata."""
     sizes: Sequence[int]
-    """How many clusters each stratum has."""
+    """The number of clusters of each stratum."""
     position: Ints
-    """Of each observation: the place of its cluster, strata one after the other; shape (observations,)."""
-    fewest_alone: int = 0
-    """Strata of less clusters than this are not drawn from their own clusters alone."""
+    """The index of each observation's cluster, counted through all strata; shape (observations,)."""
+    min_clusters_alone: int = 0
+    """Strata with fewer clusters than this are small: they are not resampled from their own clusters alone."""
 
     @classmethod
-    def of(
-        cls, names: Sequence[str], strata: Sequence[str] | None = None, *, fewest_alone: int | None = None
+    def from_names(
+        cls, names: Sequence[str], strata: Sequence[str] | None = None, *, min_clusters_alone: int | None = None
     ) -> Clusters:
-        """The clusters of observations.
+        """Group observations into clusters.
 
         Args:
-            names: each observation's cluster (a trajectory, a case); a name may stand again in another stratum.
-            strata: each observation's stratum (a workload); default: all in one.
-            fewest_alone: clusters from which on a stratum is drawn from its own clusters alone; default:
-                ``FEWEST_ALONE`` where there are several strata, else any number is.
+            names: the name of each observation's cluster (a trajectory, a case); the same name in another stratum is
+                another cluster.
+            strata: the stratum (a workload) of each observation; default: a single stratum.
+            min_clusters_alone: strata with fewer clusters are small (see ``is_small``); default:
+                ``MIN_CLUSTERS_ALONE`` if there are several strata, else 0.
 
         Raises:
-            ValueError: nothing was observed.
+            ValueError: there are no observations.
         """
         if not names:
-            raise ValueError("nothing was observed")
+            raise ValueError("there are no observations")
         pairs = list(zip([""] * len(names) if strata is None else strata, names, strict=True))
         place = {pair: number for number, pair in enumerate(sorted(set(pairs)))}
         counts: dict[str, int] = {}
         for stratum, _ in place:
             counts[stratum] = counts.get(stratum, 0) + 1
         position = np.fromiter((place[pair] for pair in pairs), np.intp, len(pairs))
-        if fewest_alone is None:
-            fewest_alone = FEWEST_ALONE if len(counts) > 1 else 0
-        return cls(list(counts), list(counts.values()), position, fewest_alone)
+        if min_clusters_alone is None:
+            min_clusters_alone = MIN_CLUSTERS_ALONE if len(counts) > 1 else 0
+        return cls(list(counts), list(counts.values()), position, min_clusters_alone)
 
     def __len__(self) -> int:
         return sum(self.sizes)
 
     @property
-    def alone(self) -> list[str]:
-        """Strata of a single cluster: nothing tells how much another one would differ."""
+    def single_cluster_strata(self) -> list[str]:
+        """Names of the strata with only one cluster, which give no information on how much clusters vary."""
         return [name for name, size in zip(self.strata, self.sizes, strict=True) if size == 1]
 
     @property
-    def few(self) -> list[bool]:
-        """Of each stratum: whether it has too few clusters to be drawn from them alone."""
-        return [size < self.fewest_alone for size in self.sizes]
+    def is_small(self) -> list[bool]:
+        """For each stratum, whether it has too few clusters to be resampled from them alone."""
+        return [size < self.min_clusters_alone for size in self.sizes]
 
     @cached_property
     def slices(self) -> list[slice]:
-        """Of each stratum: where its clusters stand."""
+        """For each stratum, the slice of its clusters among all clusters."""
         ends = np.cumsum(self.sizes).tolist()
         return [slice(end - size, end) for end, size in zip(ends, self.sizes, strict=True)]
 
-    def sums(self, values: ArrayLike) -> Floats:
-        """The sums of observations over each cluster.
+    def sum_by_cluster(self, values: ArrayLike) -> Floats:
+        """Sum the values of observations over each cluster.
 
         Args:
             values: shape (observations, ...).

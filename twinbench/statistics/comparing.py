@@ -1,4 +1,4 @@
-"""Several routers on the same clusters: exact tests, correction for many comparisons, ranks, needed sample sizes."""
+"""Compare several routers on the same clusters: exact tests, Holm's correction, ranks, needed sample sizes."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from itertools import combinations
 from statistics import NormalDist
 
-POWER = 0.8
-"""The chance to find a difference, for which sample sizes are told."""
+DEFAULT_POWER = 0.8
+"""The default power (probability of detecting a true difference) for sample sizes."""
 
 _NORMAL = NormalDist()
 
 
 @dataclass(frozen=True)
 class McNemar:
-    """Pairs of yes and no that differ, and how likely so lopsided a split of them is if neither side is better."""
+    """The numbers of pairs in which only the first or only the second is true, and the p-value of McNemar's test."""
 
     first_only: int
     second_only: int
@@ -24,15 +24,15 @@ class McNemar:
 
 
 def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> McNemar:
-    """The exact test of paired yes and no: trajectories passed, cases resolved.
+    """Run McNemar's exact test on paired binary results, such as trajectories passed or cases resolved.
 
-    Of the pairs that differ, as many should favour either side: a binomial with 1/2, two-sided. Source: McNemar (1947,
-    Psychometrika 12:153), in its exact conditional form. Where a case has several trials, reduce them to one yes or no
-    first, or compare rates by the paired bootstrap.
+    Under the null hypothesis, a pair that differs favours either side with probability 1/2 (two-sided binomial test).
+    Source: McNemar (1947, Psychometrika 12:153), in its exact conditional form. If a case has several trials, reduce
+    them to one result first, or compare rates with the paired bootstrap.
 
     Args:
-        first: one entry a cluster.
-        second: the same clusters in the same order.
+        first: the first router's result on each cluster.
+        second: the second router's results on the same clusters in the same order.
     """
     pairs = list(zip(first, second, strict=True))
     first_only = sum(bool(one) and not other for one, other in pairs)
@@ -41,26 +41,26 @@ def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> McNemar:
 
 
 def sign_test(plus: int, minus: int) -> float:
-    """The two-sided p-value of so uneven a split of fair coins, exact; 1 where there is none."""
+    """Return the exact two-sided p-value of ``plus`` heads and ``minus`` tails of a fair coin; 1 if both are 0."""
     coins, rarer = plus + minus, min(plus, minus)
     ways = total = 1
     for number in range(1, rarer + 1):
         ways = ways * (coins - number + 1) // number
         total += ways
-    return min(1.0, 2 * total / 2**coins) if coins < 1000 else min(1.0, _ratio(2 * total, coins))
+    return min(1.0, 2 * total / 2**coins) if coins < 1000 else min(1.0, _divide_by_power_of_two(2 * total, coins))
 
 
-def _ratio(ways: int, coins: int) -> float:
-    """``ways`` of 2^``coins``, where neither need be a float."""
+def _divide_by_power_of_two(ways: int, coins: int) -> float:
+    """Return ``ways`` / 2^``coins``, also if neither of them fits into a float."""
     surplus = max(0, ways.bit_length() - 64)
     return math.ldexp(ways >> surplus, surplus - coins)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values corrected for that many comparisons: the chance of any false difference stays below the level.
+    """Correct p-values for multiple comparisons, which controls the probability of at least one false positive.
 
-    Source: Holm (1979), "A simple sequentially rejective multiple test procedure", Scand. J. Statist. 6:65. Needs no
-    independence.
+    Source: Holm (1979), "A simple sequentially rejective multiple test procedure", Scand. J. Statist. 6:65. The tests
+    need not be independent.
     """
     corrected = [0.0] * len(p_values)
     largest = 0.0
@@ -71,14 +71,16 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def rank_ranges(better: Mapping[tuple[int, int], bool], routers: int) -> list[tuple[int, int]]:
-    """The ranks that each router may have, 1 being best: behind those that are better, ahead of those that are worse.
+    """Return the best and the worst rank that each router may have; rank 1 is the best.
 
-    If the comparisons hold together (Holm), so do the ranges: at the level, all true ranks lie in them. Source: Klein,
-    Wright and Wieczorek (2020, JRSS A 183:589); Mogstad, Romano, Shaikh and Wilhelm (2024, Rev. Econ. Stud. 91:476).
+    A router ranks behind every router that is significantly better, and ahead of every one that is significantly
+    worse. If the comparisons hold simultaneously (Holm), all true ranks lie within the ranges at the same level.
+    Source: Klein, Wright and Wieczorek (2020, JRSS A 183:589); Mogstad, Romano, Shaikh and Wilhelm (2024, Rev. Econ.
+    Stud. 91:476).
 
     Args:
-        better: by pair of routers, whether the first is better than the second, found at the level.
-        routers: how many there are.
+        better: by pair of routers, whether the first is significantly better than the second.
+        routers: the number of routers.
     """
     return [
         (
@@ -89,16 +91,16 @@ def rank_ranges(better: Mapping[tuple[int, int], bool], routers: int) -> list[tu
     ]
 
 
-def tested_ranks(
+def rank_ranges_from_tests(
     routers: int, ahead: Sequence[float], p_values: Sequence[float], level: float
 ) -> list[tuple[int, int]]:
-    """The ranks that each router may have by tests of all pairs, as of ``rank_ranges``.
+    """Compute ``rank_ranges`` from the tests of all pairs of routers.
 
     Args:
-        routers: how many there are.
-        ahead: of each pair, in the order of ``itertools.combinations``, how far the first is ahead of the second.
-        p_values: of the same pairs, corrected for all of them.
-        level: at which a difference is found.
+        routers: the number of routers.
+        ahead: for each pair, in the order of ``itertools.combinations``, how much better the first is than the second.
+        p_values: the corrected p-values of the same pairs.
+        level: a difference is significant if its p-value is at most 1 - level.
     """
     better: dict[tuple[int, int], bool] = {}
     for (first, second), lead, p in zip(combinations(range(routers), 2), ahead, p_values, strict=True):
@@ -108,33 +110,33 @@ def tested_ranks(
 
 
 def rank_columns(rank: tuple[int, int] | None) -> dict[str, int | None]:
-    """A range of ranks as the columns of a table; None where there is none."""
+    """Return a range of ranks as two table columns; both are None if there is no range."""
     best, worst = rank or (None, None)
     return {"rank_best": best, "rank_worst": worst}
 
 
 def rank_text(rank: tuple[int, int]) -> str:
-    """A range of ranks for people: ``2``, or ``1–3``."""
+    """Format a range of ranks, such as ``2`` or ``1–3``."""
     return str(rank[0]) if rank[0] == rank[1] else f"{rank[0]}–{rank[1]}"
 
 
 def needed_clusters(
-    difference: float, standard_error: float, clusters: int, *, level: float = 0.95, power: float = POWER
+    difference: float, standard_error: float, clusters: int, *, level: float = 0.95, power: float = DEFAULT_POWER
 ) -> int | None:
-    """How many clusters it takes to find a difference of this size, if it is the true one.
+    """Return how many clusters are needed to detect a difference of this size, assuming that it is the true one.
 
-    The normal approximation: the standard error falls with the root of the number, the mix of strata staying as it is.
-    Of one comparison, without a correction for several.
+    Uses the normal approximation: the standard error falls with the square root of the number of clusters, with the
+    same mix of strata. For a single comparison, without correction for multiple ones.
 
     Args:
-        difference: what was found.
-        standard_error: of it, in this sample.
-        clusters: how many this sample has.
-        level: that of the interval that shall leave 0 out.
-        power: the chance that it does.
+        difference: the observed difference.
+        standard_error: the standard error of the difference in this sample.
+        clusters: the number of clusters of this sample.
+        level: the confidence level of the interval that has to exclude 0.
+        power: the probability that it does.
 
     Returns:
-        At least 2; None where there is no difference, so that no number would do.
+        At least 2; None if the difference is 0, since no number is sufficient then.
     """
     if not difference or not math.isfinite(difference) or not math.isfinite(standard_error):
         return None
@@ -142,12 +144,12 @@ def needed_clusters(
     return max(2, math.ceil(clusters * (least / difference) ** 2))
 
 
-def detectable_mean(standard_error: float, *, level: float = 0.95, power: float = POWER) -> float:
-    """The smallest difference that a sample with this standard error finds, by the normal approximation.
+def detectable_mean(standard_error: float, *, level: float = 0.95, power: float = DEFAULT_POWER) -> float:
+    """Return the smallest difference that is detectable with a given standard error, by the normal approximation.
 
     Args:
-        standard_error: of the difference.
-        level: that of the interval that shall leave 0 out.
-        power: the chance that it does.
+        standard_error: the standard error of the difference.
+        level: the confidence level of the interval that has to exclude 0.
+        power: the probability that it does.
     """
     return (_NORMAL.inv_cdf((1 + level) / 2) + _NORMAL.inv_cdf(power)) * standard_error

@@ -1,4 +1,4 @@
-"""Intervals, and p-values that agree with them."""
+"""Confidence intervals of bootstrap distributions and of shares, and p-values that are consistent with them."""
 
 from __future__ import annotations
 
@@ -13,38 +13,39 @@ from twinbench.statistics.sampling import Distribution
 _NORMAL = NormalDist()
 
 
-def bca(distribution: Distribution, level: float) -> Floats:
-    """Bias-corrected and accelerated bootstrap intervals, expanded for small samples.
+def bca_intervals(distribution: Distribution, level: float) -> Floats:
+    """Compute bias-corrected and accelerated (BCa) bootstrap intervals, expanded for small samples.
 
     Source: Efron (1987), "Better bootstrap confidence intervals", JASA 82:171; Efron and Tibshirani (1993), ch. 14. The
-    expansion reaches as far as Student's t instead of the normal distribution: Hesterberg (2015, The American
+    expansion uses quantiles of Student's t instead of the normal distribution: Hesterberg (2015, The American
     Statistician 69:371), "expanded percentile".
 
     Returns:
-        Shape (statistics, 2): lower and upper end; NaN where a resample is undefined.
+        Shape (statistics, 2): lower and upper end; NaN if a resample is undefined.
     """
-    bias, acceleration, freedom = _bias(distribution), _acceleration(distribution), distribution.freedom
+    bias, acceleration, freedom = _bias(distribution), _acceleration(distribution), distribution.degrees_of_freedom
     ends = np.empty((len(distribution.point), 2))
     for number in range(len(ends)):
         at = []
         for share in ((1 - level) / 2, (1 + level) / 2):
-            moved = bias[number] + _student(_NORMAL.inv_cdf(share), float(freedom[number]))
+            moved = bias[number] + _student_quantile(_NORMAL.inv_cdf(share), float(freedom[number]))
             place = _NORMAL.cdf(bias[number] + moved / (1 - acceleration[number] * moved))
-            at.append(round(place, 12))  # the last digits of erfc and of long sums are the machine's
+            at.append(round(place, 12))  # the last digits of erfc and of long sums differ between machines
         ends[number] = np.quantile(distribution.resampled[:, number], at)
     return ends
 
 
 def p_values(distribution: Distribution) -> Floats:
-    """Two-sided p-values of the hypothesis that a statistic is 0: below 1 - level where the BCa interval leaves 0 out.
+    """Return two-sided p-values of the hypothesis that a statistic is 0, consistent with the BCa interval.
 
-    Beyond the outermost resample the tail is taken for a normal one, so that a correction for many comparisons does not
-    end at the number of resamples. A statistic that is the same in every resample has none (NaN).
+    A p-value is below 1 - level if the interval at that level excludes 0. Beyond the outermost resample a normal tail
+    is assumed, so that p-values can be smaller than one over the number of resamples. A statistic that is the same in
+    every resample has no p-value (NaN).
 
     Returns:
         Shape (statistics,).
     """
-    bias, acceleration, freedom = _bias(distribution), _acceleration(distribution), distribution.freedom
+    bias, acceleration, freedom = _bias(distribution), _acceleration(distribution), distribution.degrees_of_freedom
     error = distribution.standard_error
     resamples = len(distribution.resampled)
     outermost = _NORMAL.inv_cdf(1 / (resamples + 1))
@@ -62,23 +63,24 @@ def p_values(distribution: Distribution) -> Floats:
             quantile = _NORMAL.inv_cdf(below)
         moved = quantile - bias[number]
         stretch = 1 + acceleration[number] * moved
-        if stretch <= 0:  # further out than the acceleration reaches
+        if stretch <= 0:  # the acceleration formula is not valid this far out
             moved, stretch = quantile, 1.0
         distance = abs(moved / stretch - bias[number])
-        found[number] = two_sided(_normal(distance, float(freedom[number])))
+        found[number] = two_sided_p(_normal_quantile(distance, float(freedom[number])))
     return found
 
 
-def two_sided(distance: float) -> float:
-    """The chance that a normal value lies that many standard errors from its mean, either way; exact far out too."""
+def two_sided_p(distance: float) -> float:
+    """Return the two-sided p-value of a standard normal value; also accurate far in the tails."""
     return math.erfc(distance / math.sqrt(2))
 
 
 def exact_bound(clusters: int, level: float) -> float:
-    """The most of a share, from 0 to 1, that may be true where none of the clusters showed it.
+    """Return the upper confidence bound, from 0 to 1, of a share that was observed as 0 in all clusters.
 
-    The end of the interval of Clopper and Pearson (1934, Biometrika 26:404) at a rate of 0; by symmetry 1 less this is
-    the other end at a rate of 1. It holds for strata of different shares too, for the mean share of their clusters.
+    This is the end of the interval of Clopper and Pearson (1934, Biometrika 26:404) at an observed share of 0; by
+    symmetry, 1 minus this is the lower end at an observed share of 1. For strata with different shares it bounds the
+    mean share of the clusters.
     """
     return float(1 - ((1 - level) / 2) ** (1 / clusters))
 
@@ -86,30 +88,31 @@ def exact_bound(clusters: int, level: float) -> float:
 def share_interval(
     share: float, variance: float, freedom: float, level: float, *, observations: float
 ) -> tuple[float, float]:
-    """The interval of a share strictly between 0 and 1; its ends are shares that may have given the one observed.
+    """Return the interval of a share that is strictly between 0 and 1.
 
-    That of Wilson (1927, JASA 22:209) with the effective sample size share (1 - share) / variance (Korn and Graubard
-    1998, Survey Methodology 24:193), and Student's t instead of the normal distribution.
+    The method is that of Wilson (1927, JASA 22:209) with the effective sample size share (1 - share) / variance (Korn
+    and Graubard 1998, Survey Methodology 24:193), and Student's t instead of the normal distribution.
 
     Args:
-        share: as observed, from 0 to 1.
-        variance: of it, by clusters.
-        freedom: degrees of freedom of that variance.
-        level: of the interval.
-        observations: the effective sample size is never larger; the variance may be 0.
+        share: the observed share, from 0 to 1.
+        variance: the variance of the share, estimated from clusters; may be 0.
+        freedom: the degrees of freedom of that variance.
+        level: the confidence level.
+        observations: an upper limit of the effective sample size.
     """
     spread = share * (1 - share)
     effective = spread / max(variance, spread / observations)
-    ratio = _student(_NORMAL.inv_cdf((1 + level) / 2), freedom) ** 2 / effective
+    ratio = _student_quantile(_NORMAL.inv_cdf((1 + level) / 2), freedom) ** 2 / effective
     middle = (share + ratio / 2) / (1 + ratio)
     half = math.sqrt(ratio * spread + ratio * ratio / 4) / (1 + ratio)
     return middle - half, middle + half
 
 
-def _student(normal: float, freedom: float) -> float:
-    """Student's t quantile where the normal one is known.
+def _student_quantile(normal: float, freedom: float) -> float:
+    """Convert a quantile of the normal distribution to that of Student's t at the same probability.
 
-    Source: the expansion of Cornish and Fisher, Abramowitz and Stegun (1964), 26.7.5; to 0.3 % from 4 degrees on.
+    Source: the Cornish-Fisher expansion, Abramowitz and Stegun (1964), 26.7.5; its error is at most 0.3 % from 4
+    degrees of freedom on.
     """
     z, square = normal, normal * normal
     first = z * (square + 1) / 4
@@ -119,12 +122,12 @@ def _student(normal: float, freedom: float) -> float:
     return z + first / freedom + second / freedom**2 + third / freedom**3 + fourth / freedom**4
 
 
-def _normal(student: float, freedom: float) -> float:
-    """The normal quantile of a t quantile that is not negative: ``_student`` turned round."""
+def _normal_quantile(student: float, freedom: float) -> float:
+    """Convert a non-negative quantile of Student's t to the normal one: the inverse of ``_student_quantile``."""
     least, most = 0.0, student
     for _ in range(60):
         middle = (least + most) / 2
-        if _student(middle, freedom) < student:
+        if _student_quantile(middle, freedom) < student:
             least = middle
         else:
             most = middle
@@ -132,7 +135,7 @@ def _normal(student: float, freedom: float) -> float:
 
 
 def _bias(distribution: Distribution) -> list[float]:
-    """z0: where the estimate stands among the resamples, ties half below it, kept off the very ends."""
+    """Return BCa's z0: the normal quantile of the share of resamples below the estimate (ties count half)."""
     resamples = len(distribution.resampled)
     below = np.count_nonzero(distribution.resampled < distribution.point, axis=0)
     equal = np.count_nonzero(distribution.resampled == distribution.point, axis=0)

@@ -1,9 +1,9 @@
-"""What a comparison that was not made yet could find: the power of the exact test of paired verdicts, and its inverse.
+"""Plan a comparison: the power of McNemar's exact test, detectable differences, and the number of tasks needed.
 
-Two models are compared on the same tasks by ``comparing.mcnemar``. How often it finds a difference depends on that
-difference and on how often the two differ at all. Its power is computed exactly, from binomial distributions, since the
-test is more cautious than the normal approximation: with a hundred tasks it would promise a power of 80 % where there
-is one of 74 %.
+Two models are compared on the same tasks with ``comparing.mcnemar``. The power of the test depends on the true
+difference and on how often the two models differ at all. It is computed exactly, from binomial distributions, since the
+test is more conservative than the normal approximation, which with a hundred tasks promises a power of 80 % where the
+true one is 74 %.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from functools import cache
 import numpy as np
 
 from twinbench.statistics.clusters import Floats, Ints
-from twinbench.statistics.comparing import POWER
+from twinbench.statistics.comparing import DEFAULT_POWER
 
-MOST_TASKS = 100_000
-"""Of an experiment that is planned: with more, any difference that matters is found."""
+MAX_TASKS = 100_000
+"""Largest number of tasks of a planned experiment; with more, every relevant difference is detected."""
 
-_TAIL = 1e-7
-"""What is left out of a binomial distribution at both ends together."""
+_IGNORED_TAIL = 1e-7
+"""Probability that may be ignored in the tails of a binomial distribution."""
 
-_STEPS = 40
+_MAX_BISECTIONS = 40
 
 
 def _log_factorials(most: int) -> Floats:
@@ -30,7 +30,11 @@ def _log_factorials(most: int) -> Floats:
 
 
 def _binomial(count: int, chance: float, log_factorials: Floats) -> tuple[int, Floats]:
-    """The probabilities of the counts that matter, and the lowest of these."""
+    """Return the probabilities of a binomial distribution without its negligible tails.
+
+    Returns:
+        The lowest count that is included, and the probabilities from that count on.
+    """
     if chance <= 0 or chance >= 1:
         return (count if chance >= 1 else 0), np.ones(1)
     spread = math.sqrt(count * chance * (1 - chance))
@@ -42,10 +46,10 @@ def _binomial(count: int, chance: float, log_factorials: Floats) -> tuple[int, F
 
 
 @cache
-def _critical(most: int, level: float) -> Ints:
-    """By the number of pairs that differ: up to how many of them on the rarer side the sign test finds a difference.
+def _critical_counts(most: int, level: float) -> Ints:
+    """Return the sign test's critical values, indexed by the number of pairs that differ, up to ``most``.
 
-    -1 where it finds none, however they split.
+    The test is significant if the rarer side has at most this many pairs; -1 means that it never is.
     """
     log_factorials = _log_factorials(most)
     found = np.full(most + 1, -1, np.intp)
@@ -62,16 +66,16 @@ def _critical(most: int, level: float) -> Ints:
 
 
 def sign_test_power(tasks: int, differing: float, difference: float, *, level: float = 0.95) -> float:
-    """The chance that the exact test of paired verdicts finds a difference.
+    """Return the power of McNemar's exact test: the probability that it detects a true difference.
 
     Args:
-        tasks: on which both are tried.
-        differing: the share of tasks, from 0 to 1, on which their verdicts differ in truth.
-        difference: of the true shares that they solve; at most ``differing``.
-        level: 1 less the chance of a false alarm.
+        tasks: the number of tasks that both models are tried on.
+        differing: the true share of tasks, from 0 to 1, on which their verdicts differ.
+        difference: the true difference between their shares of solved tasks; at most ``differing``.
+        level: 1 minus the probability of a false positive.
 
     Returns:
-        From 0 to 1; also counts the chance to find it the wrong way round, which is next to nothing.
+        A probability. It includes significant results in the wrong direction, which are negligible.
     """
     differing = min(1.0, max(differing, abs(difference)))
     if not tasks or not differing:
@@ -79,11 +83,11 @@ def sign_test_power(tasks: int, differing: float, difference: float, *, level: f
     ahead = (1 + abs(difference) / differing) / 2
     log_factorials = _log_factorials(tasks)
     low, chances = _binomial(tasks, differing, log_factorials)
-    critical = _critical(_rounded_up(low + len(chances)), level)
+    critical = _critical_counts(_round_up_to_power_of_two(low + len(chances)), level)
     power = 0.0
     for coins, chance in enumerate(chances.tolist(), low):
         rarer = int(critical[coins])
-        if rarer < 0 or chance < _TAIL / len(chances):
+        if rarer < 0 or chance < _IGNORED_TAIL / len(chances):
             continue
         first, split = _binomial(coins, ahead, log_factorials)
         numbers = np.arange(first, first + len(split))
@@ -91,27 +95,29 @@ def sign_test_power(tasks: int, differing: float, difference: float, *, level: f
     return min(1.0, power)
 
 
-def _rounded_up(number: int) -> int:
-    """To a power of two, so that few tables are made."""
+def _round_up_to_power_of_two(number: int) -> int:
+    """Round up to a power of two (at least 64), so that few different tables are computed."""
     return 1 << max(6, int(number - 1).bit_length())
 
 
-def detectable_difference(tasks: int, differing: float, *, level: float = 0.95, power: float = POWER) -> float | None:
-    """The smallest true difference of shares that the test finds with a given power.
+def detectable_difference(
+    tasks: int, differing: float, *, level: float = 0.95, power: float = DEFAULT_POWER
+) -> float | None:
+    """Return the smallest true difference between shares that McNemar's exact test detects with a given power.
 
     Args:
-        tasks: on which both are tried.
-        differing: the share of tasks on which their verdicts differ; more where the difference alone is more.
-        level: as of ``sign_test_power``.
-        power: the chance to find it.
+        tasks: the number of tasks that both models are tried on.
+        differing: the share of tasks on which their verdicts differ; raised to the difference if that is larger.
+        level: as for ``sign_test_power``.
+        power: the required probability of detection.
 
     Returns:
-        From 0 to 1; None where so few tasks find no difference at all.
+        A difference from 0 to 1; None if there are too few tasks to detect any difference.
     """
     if sign_test_power(tasks, 1.0, 1.0, level=level) < power:
         return None
     least, most = 0.0, 1.0
-    for _ in range(_STEPS):
+    for _ in range(_MAX_BISECTIONS):
         middle = (least + most) / 2
         if sign_test_power(tasks, differing, middle, level=level) < power:
             least = middle
@@ -122,18 +128,20 @@ def detectable_difference(tasks: int, differing: float, *, level: float = 0.95, 
     return most
 
 
-def needed_tasks(difference: float, differing: float, *, level: float = 0.95, power: float = POWER) -> int | None:
-    """How many tasks the test needs to find a true difference with a given power.
+def needed_tasks(
+    difference: float, differing: float, *, level: float = 0.95, power: float = DEFAULT_POWER
+) -> int | None:
+    """Return how many tasks McNemar's exact test needs to detect a true difference with a given power.
 
     Returns:
-        None where there is no difference, or ``MOST_TASKS`` would not do.
+        None if the difference is 0, or if more than ``MAX_TASKS`` would be needed.
     """
     if not difference:
         return None
     least, most = 0, 8
     while sign_test_power(most, differing, difference, level=level) < power:
         least, most = most, 2 * most
-        if most > MOST_TASKS:
+        if most > MAX_TASKS:
             return None
     while most - least > 1:
         middle = (least + most) // 2
@@ -144,12 +152,12 @@ def needed_tasks(difference: float, differing: float, *, level: float = 0.95, po
     return most
 
 
-def sign_tests(plus: Ints, minus: Ints) -> Floats:
-    """``comparing.sign_test`` of many pairs of counts at once; the same to 10 digits.
+def sign_test_p_values(plus: Ints, minus: Ints) -> Floats:
+    """Compute ``comparing.sign_test`` for many pairs of counts at once, equal to it to 10 digits.
 
     Args:
-        plus: how many differ in one direction; any shape.
-        minus: how many in the other; the same shape.
+        plus: how many pairs differ in one direction; any shape.
+        minus: how many pairs differ in the other direction; the same shape.
     """
     coins, rarer = plus + minus, np.minimum(plus, minus)
     most = int(coins.max(initial=0))

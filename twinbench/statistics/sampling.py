@@ -1,15 +1,16 @@
-"""Clusters drawn again: the stratified cluster bootstrap of statistics that are functions of sums.
+"""The stratified cluster bootstrap of statistics that are functions of sums.
 
 Method: the rescaling bootstrap of Rao and Wu (1988, JASA 83:231) in the form of Rao, Wu and Yue (1992, Survey
 Methodology 18:209): of the n clusters of a stratum, n - 1 are drawn with replacement, and the drawn sums are multiplied
-by n / (n - 1). Drawing n of n makes variances too small by (n - 1) / n in each stratum, which is felt where workloads
-have few trajectories; this has no such bias for sums, at any n from 2.
+by n / (n - 1). Drawing n of n clusters would make variances too small by the factor (n - 1) / n in each stratum, which
+matters for workloads with few trajectories; this method has no such bias for sums, for any n from 2.
 
-A stratum of few clusters does not know its own spread: two clusters that agree show none. Strata of less than
-``FEWEST_ALONE`` beside others, or of less than ``FEWEST_OF_SEVERAL`` that hold several units each, are collapsed with
-the others (Cochran 1977, Sampling Techniques, 5A.12): a draw is of their own
-clusters' deviations, or of those of all clusters in units of the stratum's size, or of what might have been supposed of
-its own clusters (two pseudo-observations in the spirit of Agresti and Coull 1998, The American Statistician 52:119).
+A stratum with few clusters does not show its own variance: two clusters that agree show none. Such small strata have
+fewer than ``MIN_CLUSTERS_ALONE`` clusters beside other strata, or fewer than ``MIN_CLUSTERS_OF_SEVERAL`` clusters of
+several units each. They are collapsed with the others (Cochran 1977, Sampling Techniques, 5A.12). A draw for a small
+stratum is one of three: the deviation of one of its own clusters; the deviation of any cluster, scaled to the stratum's
+size; or one of two pseudo-observations, its clusters at their best and at their worst (in the spirit of Agresti and
+Coull 1998, The American Statistician 52:119).
 """
 
 from __future__ import annotations
@@ -25,90 +26,90 @@ from twinbench.statistics import Resampling
 from twinbench.statistics.clusters import Clusters, Floats, Ints
 
 Statistic = Callable[[Floats], Floats]
-"""From sums of shape (..., strata, columns) to values of shape (..., statistics); NaN where undefined."""
+"""A function from sums of shape (..., strata, columns) to values of shape (..., statistics); NaN if undefined."""
 
-_PRODUCTS_AT_ONCE = 250_000
-"""Of a matrix product. OpenBLAS gives larger ones to several threads, which wait for each other: on a busy machine that
-took thirty times as long. Besides, what is so small fits a core's cache."""
+_MAX_PRODUCT_ELEMENTS = 250_000
+"""Largest matrix that enters a product. OpenBLAS splits larger products over several threads that wait for each other,
+which took thirty times as long on a busy machine. Matrices of this size also fit into a core's cache."""
 
-FEWEST_FREEDOM = 4
-"""Degrees of freedom below which intervals grow no more: nothing could be said, and a mean of five is one."""
+MIN_FREEDOM = 4
+"""Lower limit of the degrees of freedom: with fewer, intervals would be too wide to be useful."""
 
-BORROWED = 2
-"""How many degrees of freedom the deviations of all clusters count for, where a stratum has few of its own."""
+POOLED_FREEDOM = 2
+"""Weight, in degrees of freedom, of the deviations of all clusters in the draws for a small stratum."""
 
-SUPPOSED = 0.5
-"""The same for what is supposed of the stratum's own clusters: a half all at their best, a half all at their worst."""
+PRIOR_FREEDOM = 0.5
+"""Weight, in degrees of freedom, of the pseudo-observations of a small stratum: half best, half worst."""
 
 _EXACT_BITS = 52
-"""A float64 holds every whole number of up to 53 bits: sums of such numbers are exact in any order."""
+"""A float64 represents every integer of up to 53 bits, so sums of smaller integers are exact in any order."""
 
 
 @dataclass(frozen=True)
 class Distribution:
-    """Statistics of one sample, of resamples of it, and how much each cluster moves them.
+    """The bootstrap distribution of statistics: their values for the sample and for resamples, and their influences.
 
-    The difference of two distributions over the same clusters is that of the paired differences: both were computed
-    from the same draws.
+    Subtracting two distributions over the same clusters gives the distribution of paired differences, since both were
+    computed from the same resamples.
     """
 
     point: Floats
-    """Shape (statistics,)."""
+    """The statistics of the sample; shape (statistics,)."""
     resampled: Floats
-    """Shape (resamples, statistics)."""
+    """The statistics of the resamples; shape (resamples, statistics)."""
     influence: Floats
-    """Shape (parts, statistics): what the deviation of the statistic is made of. Each cluster is a part, by leaving it
-    out; in strata of few clusters each deviation that may be drawn is one."""
-    most_freedom: int
-    """Clusters less strata, those of few clusters being one."""
-    weight: Floats | float = 1.0
-    """Shape (parts, 1): how often a part is drawn on average."""
-    opposed: tuple[Floats, Floats] | None = None
-    """``resampled`` and ``influence`` with the best and the worst that was supposed of clusters exchanged; None where
-    nothing was. In a difference one side is supposed at its best where the other is at its worst."""
+    """Contributions to the deviation of the statistics; shape (parts, statistics). Each cluster is a part, whose
+    influence is found by leaving it out; in small strata each deviation that can be drawn is a part."""
+    max_freedom: int
+    """The number of clusters minus that of strata, where all small strata count as one."""
+    expected_draws: Floats | float = 1.0
+    """How often each part is drawn on average; shape (parts, 1)."""
+    mirror: tuple[Floats, Floats] | None = None
+    """``resampled`` and ``influence`` with the best and the worst pseudo-observation exchanged; None if there are none.
+    A difference uses them for its second side, so that one side is at its best while the other is at its worst."""
 
     def __sub__(self, other: Distribution) -> Distribution:
-        resampled, influence = other.opposed or (other.resampled, other.influence)
+        resampled, influence = other.mirror or (other.resampled, other.influence)
         return Distribution(
             self.point - other.point,
             self.resampled - resampled,
             self.influence - influence,
-            self.most_freedom,
-            self.weight,
+            self.max_freedom,
+            self.expected_draws,
         )
 
-    def part(self, number: int) -> Distribution:
-        """That of one statistic."""
+    def select(self, number: int) -> Distribution:
+        """Return the distribution of one statistic."""
         one = slice(number, number + 1)
         resampled, influence = self.resampled[:, one], self.influence[:, one]
-        opposed = None if self.opposed is None else (self.opposed[0][:, one], self.opposed[1][:, one])
-        return Distribution(self.point[one], resampled, influence, self.most_freedom, self.weight, opposed)
+        opposed = None if self.mirror is None else (self.mirror[0][:, one], self.mirror[1][:, one])
+        return Distribution(self.point[one], resampled, influence, self.max_freedom, self.expected_draws, opposed)
 
     def cumulant(self, order: int) -> Floats:
-        """The sum of the influences to that power, each as often as it is drawn; shape (statistics,)."""
-        return np.asarray(np.sum(self.weight * self.influence**order, axis=0))
+        """Return the sum of the influences to a power, weighted by ``expected_draws``; shape (statistics,)."""
+        return np.asarray(np.sum(self.expected_draws * self.influence**order, axis=0))
 
     @property
-    def freedom(self) -> Floats:
-        """The degrees of freedom of each standard error, shape (statistics,).
+    def degrees_of_freedom(self) -> Floats:
+        """The degrees of freedom of each standard error; shape (statistics,).
 
-        By matching moments, as Satterthwaite (1946, Biometrics Bull. 2:110): 2 V^2 / Var(V), where V is the sum of the
-        squared influences. Where few clusters carry most of the deviation (long bills), they are fewer than clusters
-        less strata. Of Var(V), what goes along with the estimate itself is left out (for a rate, all of it): an
-        interval that is corrected for skew has taken that into account.
+        They are found by matching moments, as by Satterthwaite (1946, Biometrics Bull. 2:110): 2 V^2 / Var(V), where V
+        is the sum of the squared influences. If few clusters contribute most of the deviation (long bills), they are
+        fewer than clusters minus strata. The part of Var(V) that is correlated with the estimate itself is left out
+        (for a rate, this is all of it), since an interval that is corrected for skewness already accounts for it.
         """
-        squares = self.weight * self.influence**2
+        squares = self.expected_draws * self.influence**2
         variance = squares.sum(axis=0)
         spread = np.sum((squares - squares.mean(axis=0)) ** 2, axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
             spread -= np.where(variance > 0, self.cumulant(3) ** 2 / variance, 0.0)
         with np.errstate(divide="ignore", invalid="ignore"):
-            found = np.where(spread > 1e-9 * variance**2, 2 * variance**2 / spread, self.most_freedom)
-        return np.clip(found, min(self.most_freedom, FEWEST_FREEDOM), self.most_freedom)
+            found = np.where(spread > 1e-9 * variance**2, 2 * variance**2 / spread, self.max_freedom)
+        return np.clip(found, min(self.max_freedom, MIN_FREEDOM), self.max_freedom)
 
     @property
     def standard_error(self) -> Floats:
-        """Shape (statistics,)."""
+        """The standard error of each statistic; shape (statistics,)."""
         return np.asarray(np.std(self.resampled, axis=0, ddof=1))
 
 
@@ -117,55 +118,62 @@ def bootstrap(
     samples: Sequence[Floats],
     statistic: Statistic,
     resampling: Resampling,
-    supposed: Sequence[Floats] | None = None,
+    pseudo_observations: Sequence[Floats] | None = None,
 ) -> list[Distribution]:
-    """Statistics of samples over the same clusters, and of resamples that are the same for all of them.
+    """Compute the bootstrap distributions of several samples over the same clusters, with the same resamples for all.
 
-    The same clusters, values and seed give the same floats, whatever the order of observations, the other samples, the
-    number of threads, and the release of numpy: draws are taken from the raw bits of PCG64, and sums are of whole
-    numbers that a float holds exactly (values are rounded to 52 bits less those of the number of clusters).
+    The result is reproducible to the last bit: it depends only on the clusters, values and seed, not on the order of
+    observations, the other samples, the number of threads or the numpy release. Resamples are drawn from the raw bits
+    of PCG64, and sums are taken of integers that a float represents exactly (values are rounded to 52 bits minus those
+    of the number of clusters).
 
     Args:
-        clusters: what is drawn; a sole stratum has at least two.
-        samples: each of shape (clusters, columns), in the order of ``clusters``, as ``clusters.sums`` gives them; or
-            (clusters, blocks, columns), where a cluster adds to several rows of the sums that ``statistic`` takes. The
-            first column is a cluster's size.
-        statistic: what is computed of the sums by stratum, or by block.
-        resampling: how often, and from which seed.
-        supposed: of each sample, its clusters at their best and at their worst, shape (2, *sample); used for strata of
-            few clusters. None: nothing is supposed.
+        clusters: the clusters that are resampled; if there is only one stratum, at least two.
+        samples: each of shape (clusters, columns), as ``clusters.sum_by_cluster`` returns them; or of shape (clusters,
+            blocks, columns), if a cluster contributes to several rows of the sums that ``statistic`` takes. The first
+            column is a cluster's size.
+        statistic: the function of the sums by stratum, or by block.
+        resampling: the number of resamples and the seed.
+        pseudo_observations: for each sample, its clusters at their best and at their worst, shape (2, *sample); used
+            for small strata. None for no pseudo-observations.
 
     Raises:
-        ValueError: the sole stratum has a single cluster.
+        ValueError: the only stratum has a single cluster.
     """
-    if clusters.alone and len(clusters.sizes) == 1:
-        raise ValueError(f"a single cluster in {', '.join(map(repr, clusters.alone))}")
+    if clusters.single_cluster_strata and len(clusters.sizes) == 1:
+        raise ValueError(
+            f"the only stratum has a single cluster: {', '.join(map(repr, clusters.single_cluster_strata))}"
+        )
     borrowing = [
-        _borrowing(clusters, sample, statistic, each)
-        for sample, each in zip(samples, repeat(None) if supposed is None else supposed, strict=supposed is not None)
+        _describe_small_strata(clusters, sample, statistic, each)
+        for sample, each in zip(
+            samples,
+            repeat(None) if pseudo_observations is None else pseudo_observations,
+            strict=pseudo_observations is not None,
+        )
     ]
-    scaled = [whole_numbers(sample.reshape(len(sample), -1), len(clusters)) for sample in samples]
+    scaled = [scale_to_integers(sample.reshape(len(sample), -1), len(clusters)) for sample in samples]
     generator = np.random.PCG64(resampling.seed)
     generators = [generator.jumped(number) for number in range(1, 1 + len(borrowing[0]))]
     sums: list[list[Floats]] = [[] for _ in samples]
     times: list[list[Floats]] = [[] for _ in generators]
-    for count in parts_of(resampling.resamples, at_once(clusters, samples[0])):
-        counts = _drawn(generator, clusters, count)
+    for count in split_into_batches(resampling.resamples, resamples_per_batch(clusters, samples[0])):
+        counts = _draw_clusters(generator, clusters, count)
         for drawn, each, few in zip(times, generators, borrowing[0], strict=True):
-            drawn.append(_drawn_of(each, few.chances, count, few.size))
+            drawn.append(_draw_parts(each, few.chances, count, few.size))
         for found, sample, (whole, scale) in zip(sums, samples, scaled, strict=True):
-            found.append(_resampled_sums(clusters, sample, whole, scale, counts))
+            found.append(_sum_resamples(clusters, sample, whole, scale, counts))
     all_times = [np.concatenate(drawn) for drawn in times]
     return [
-        _distribution(clusters, sample, statistic, each, statistic(np.concatenate(resampled)), all_times)
+        _make_distribution(clusters, sample, statistic, each, statistic(np.concatenate(resampled)), all_times)
         for sample, each, resampled in zip(samples, borrowing, sums, strict=True)
     ]
 
 
-def _resampled_sums(clusters: Clusters, sample: Floats, whole: Floats, scale: Floats, counts: Floats) -> Floats:
-    """The sums of each resample by stratum or block; strata of few clusters stay as they are."""
+def _sum_resamples(clusters: Clusters, sample: Floats, whole: Floats, scale: Floats, counts: Floats) -> Floats:
+    """Sum each resample by stratum or block; small strata keep the sums of the sample."""
     sums = []
-    for part, size, few in zip(clusters.slices, clusters.sizes, clusters.few, strict=True):
+    for part, size, few in zip(clusters.slices, clusters.sizes, clusters.is_small, strict=True):
         if few:
             sums.append(np.broadcast_to(whole[part].sum(axis=0) * scale, (len(counts), whole.shape[1])))
         else:
@@ -175,68 +183,71 @@ def _resampled_sums(clusters: Clusters, sample: Floats, whole: Floats, scale: Fl
     return np.asarray(np.add.reduce(sums)).reshape(len(counts), *sample.shape[1:])
 
 
-def _distribution(
+def _make_distribution(
     clusters: Clusters,
     sample: Floats,
     statistic: Statistic,
-    borrowing: Sequence[_Borrowed],
+    small_strata: Sequence[_SmallStratum],
     values: Floats,
     times: Sequence[Floats],
 ) -> Distribution:
     point = statistic(by_block(clusters, sample).sum(axis=0))
-    influence = _influence(clusters, sample, statistic)
-    if not borrowing:
+    influence = _jackknife_influence(clusters, sample, statistic)
+    if not small_strata:
         return Distribution(point, values, influence, len(clusters) - len(clusters.sizes))
-    weight = np.concatenate([np.ones(len(influence)), *(each.weight for each in borrowing)])[:, None]
-    turned = np.concatenate([influence, *(each.opposed.deviations for each in borrowing)])
-    influence = np.concatenate([influence, *(each.deviations for each in borrowing)])
-    most = len(clusters) - (len(clusters.sizes) - len(borrowing)) - 1
-    resampled = _moved(values, times, borrowing)
-    opposed = _moved(values, times, [each.opposed for each in borrowing])
+    weight = np.concatenate([np.ones(len(influence)), *(each.expected_draws for each in small_strata)])[:, None]
+    turned = np.concatenate([influence, *(each.mirror.deviations for each in small_strata)])
+    influence = np.concatenate([influence, *(each.deviations for each in small_strata)])
+    most = len(clusters) - (len(clusters.sizes) - len(small_strata)) - 1
+    resampled = _add_small_strata(values, times, small_strata)
+    opposed = _add_small_strata(values, times, [each.mirror for each in small_strata])
     return Distribution(point, resampled, influence, max(most, 1), weight, (opposed, turned))
 
 
 @dataclass(frozen=True)
-class _Borrowed:
-    """What is drawn for a stratum of few clusters: deviations of the statistic, one for each of its clusters."""
+class _SmallStratum:
+    """How a small stratum is resampled: for each of its clusters, one of several deviations is drawn."""
 
     size: int
-    """How many clusters it has."""
+    """The number of its clusters."""
     deviations: Floats
-    """Shape (parts, statistics); their mean by ``chances`` is 0. The last two are what is supposed."""
+    """The deviations, with a mean of 0 weighted by ``chances``; shape (parts, statistics). If there are
+    pseudo-observations, the last two parts are theirs."""
     chances: NDArray[np.uint64]
-    """Of each part, as whole numbers of the same unit."""
-    supposed: bool
+    """The probability of each part, as an integer multiple of a common unit."""
+    has_prior: bool
 
     @property
-    def opposed(self) -> _Borrowed:
-        """The same with best and worst exchanged."""
+    def mirror(self) -> _SmallStratum:
+        """The same stratum with the best and the worst pseudo-observation exchanged."""
         order = np.arange(len(self.deviations))
-        if self.supposed:
+        if self.has_prior:
             order[-2:] = order[-1:-3:-1]
         return replace(self, deviations=self.deviations[order])
 
     @property
-    def weight(self) -> Floats:
-        """How often each part is drawn on average."""
+    def expected_draws(self) -> Floats:
+        """How often each part is drawn on average; shape (parts,)."""
         return np.asarray(self.size * (self.chances / self.chances.sum()))
 
 
-def _moved(values: Floats, times: Sequence[Floats], borrowing: Sequence[_Borrowed]) -> Floats:
-    """Statistics of resamples with what was drawn for strata of few clusters."""
-    for drawn, each in zip(times, borrowing, strict=True):
-        whole, scale = whole_numbers(each.deviations, each.size)
+def _add_small_strata(values: Floats, times: Sequence[Floats], small_strata: Sequence[_SmallStratum]) -> Floats:
+    """Add the deviations that were drawn for small strata to the statistics of resamples."""
+    for drawn, each in zip(times, small_strata, strict=True):
+        whole, scale = scale_to_integers(each.deviations, each.size)
         values = values + (drawn @ whole) * scale
     return values
 
 
-def _borrowing(clusters: Clusters, sample: Floats, statistic: Statistic, supposed: Floats | None) -> list[_Borrowed]:
-    """Of each stratum of few clusters, in the order of strata: what is drawn for it."""
-    if not any(clusters.few):
+def _describe_small_strata(
+    clusters: Clusters, sample: Floats, statistic: Statistic, pseudo_observations: Floats | None
+) -> list[_SmallStratum]:
+    """Return how each small stratum is resampled, in the order of strata."""
+    if not any(clusters.is_small):
         return []
     placed = by_block(clusters, sample)
     totals = placed.sum(axis=0)
-    moves = _moves(totals, placed, statistic)
+    moves = _directional_derivatives(totals, placed, statistic)
     sizes = [float(placed[part, :, 0].sum()) for part in clusters.slices]
     of_a_cluster = np.repeat(
         [number / size for number, size in zip(clusters.sizes, sizes, strict=True)], clusters.sizes
@@ -244,44 +255,49 @@ def _borrowing(clusters: Clusters, sample: Floats, statistic: Statistic, suppose
     all_moves = moves * of_a_cluster[:, None]
     all_moves = (all_moves - all_moves.mean(axis=0)) * np.sqrt(len(clusters) / (len(clusters) - 1))
     found = []
-    for part, number, size, few in zip(clusters.slices, clusters.sizes, sizes, clusters.few, strict=True):
+    for part, number, size, few in zip(clusters.slices, clusters.sizes, sizes, clusters.is_small, strict=True):
         if not few:
             continue
         own = (moves[part] - moves[part].mean(axis=0)) * np.sqrt(number / max(number - 1, 1))
         parts = [own, all_moves * (size / number)]
-        each_own, each_of_all = 4 * len(clusters) * (number - 1), 4 * BORROWED * number
+        each_own, each_of_all = 4 * len(clusters) * (number - 1), 4 * POOLED_FREEDOM * number
         chances = [each_own] * number + [each_of_all] * len(clusters)
-        if supposed is not None:
-            ends = np.stack([by_block(clusters, each)[part].mean(axis=0) for each in supposed])
-            parts.append(_moves(totals, ends, statistic))
-            chances += [round(2 * SUPPOSED * number * len(clusters))] * 2
+        if pseudo_observations is not None:
+            ends = np.stack([by_block(clusters, each)[part].mean(axis=0) for each in pseudo_observations])
+            parts.append(_directional_derivatives(totals, ends, statistic))
+            chances += [round(2 * PRIOR_FREEDOM * number * len(clusters))] * 2
         share = np.array(chances, np.uint64)
         deviations = np.concatenate(parts)
         deviations -= np.average(deviations, axis=0, weights=share.astype(np.float64))
-        found.append(_Borrowed(number, deviations, share, supposed is not None))
+        found.append(_SmallStratum(number, deviations, share, pseudo_observations is not None))
     return found
 
 
-_STEP = 1e-4
-"""Of a numerical derivative: its error is of the order of the square."""
+_DERIVATIVE_STEP = 1e-4
+"""The step of the numerical derivative, whose error is of the order of the step's square."""
 
 
-def _moves(totals: Floats, directions: Floats, statistic: Statistic) -> Floats:
-    """How far sums move the statistic to first order, where they are added: its derivative towards them.
+def _directional_derivatives(totals: Floats, directions: Floats, statistic: Statistic) -> Floats:
+    """Compute the derivative of a statistic in several directions: its first-order change if they are added to sums.
 
     Args:
-        totals: shape (blocks, columns).
+        totals: the sums at which the derivative is taken; shape (blocks, columns).
         directions: shape (n, blocks, columns).
-        statistic: of such sums.
+        statistic: a function of such sums.
 
     Returns:
         Shape (n, statistics).
     """
-    return (statistic(totals + _STEP * directions) - statistic(totals - _STEP * directions)) / (2 * _STEP)
+    return (statistic(totals + _DERIVATIVE_STEP * directions) - statistic(totals - _DERIVATIVE_STEP * directions)) / (
+        2 * _DERIVATIVE_STEP
+    )
 
 
 def by_block(clusters: Clusters, sample: Floats) -> Floats:
-    """What each cluster adds to each row of the sums, a stratum by default; shape (clusters, blocks, columns)."""
+    """Return a sample as each cluster's contribution to each block; shape (clusters, blocks, columns).
+
+    A sample without blocks gets one block per stratum.
+    """
     if sample.ndim == 3:
         return sample
     placed = np.zeros((len(clusters), len(clusters.sizes), sample.shape[1]))
@@ -290,18 +306,22 @@ def by_block(clusters: Clusters, sample: Floats) -> Floats:
     return placed
 
 
-def at_once(clusters: Clusters, sample: Floats) -> int:
-    """How many resamples' sums to make together."""
-    return max(1, _PRODUCTS_AT_ONCE // (len(clusters) * int(np.prod(sample.shape[1:]))))
+def resamples_per_batch(clusters: Clusters, sample: Floats) -> int:
+    """Return how many resamples are summed in one matrix product."""
+    return max(1, _MAX_PRODUCT_ELEMENTS // (len(clusters) * int(np.prod(sample.shape[1:]))))
 
 
-def parts_of(whole: int, most: int) -> list[int]:
-    """A number in parts of at most so many."""
+def split_into_batches(whole: int, most: int) -> list[int]:
+    """Split a number into parts of at most ``most``."""
     return [min(most, whole - start) for start in range(0, whole, most)]
 
 
-def whole_numbers(values: Floats, clusters: int) -> tuple[Floats, Floats]:
-    """Values as whole numbers whose sums are exact, and the power of two that each column was divided by."""
+def scale_to_integers(values: Floats, clusters: int) -> tuple[Floats, Floats]:
+    """Scale values to integers whose sums over clusters are exact in floating point.
+
+    Returns:
+        The integers (as floats), and the power of two that each column was divided by.
+    """
     largest = np.max(np.abs(values), axis=0)
     room = _EXACT_BITS - int(clusters).bit_length()
     _, exponent = np.frexp(np.where(largest > 0, largest, 1.0))
@@ -309,51 +329,53 @@ def whole_numbers(values: Floats, clusters: int) -> tuple[Floats, Floats]:
     return np.rint(values / scale), np.asarray(scale)
 
 
-def _drawn(generator: np.random.PCG64, clusters: Clusters, resamples: int) -> Floats:
-    """How often each cluster was drawn; shape (resamples, clusters). Those of strata of few clusters were not.
+def _draw_clusters(generator: np.random.PCG64, clusters: Clusters, resamples: int) -> Floats:
+    """Draw resamples and count how often each cluster was drawn; shape (resamples, clusters).
 
-    A draw is 32 bits, taken to a range by multiplication (Lemire 2019), which favours none by more than n in 2^32.
+    Clusters of small strata are not drawn.
+
+    A draw is 32 bits, mapped to a range by multiplication (Lemire 2019), whose bias is at most n in 2^32.
     """
     by_themselves = [
         (part.start, size)
-        for part, size, few in zip(clusters.slices, clusters.sizes, clusters.few, strict=True)
+        for part, size, few in zip(clusters.slices, clusters.sizes, clusters.is_small, strict=True)
         if not few
     ]
     sizes = np.array([size for _, size in by_themselves], np.int64)
-    bits = _raw(generator, resamples, int((sizes - 1).sum()))
+    bits = _draw_uint32(generator, resamples, int((sizes - 1).sum()))
     starts = np.repeat(np.array([start for start, _ in by_themselves], np.intp), sizes - 1)
     chosen = ((bits * np.repeat(sizes, sizes - 1).astype(np.uint64)) >> np.uint64(32)).astype(np.intp) + starts
-    return _counted(chosen, len(clusters))
+    return _count_by_row(chosen, len(clusters))
 
 
-def _drawn_of(generator: np.random.PCG64, chances: NDArray[np.uint64], resamples: int, draws: int) -> Floats:
-    """How often each part was drawn in so many draws; shape (resamples, parts)."""
+def _draw_parts(generator: np.random.PCG64, chances: NDArray[np.uint64], resamples: int, draws: int) -> Floats:
+    """Draw parts with given probabilities and count how often each was drawn; shape (resamples, parts)."""
     ends = np.cumsum(chances)
-    at = (_raw(generator, resamples, draws) * ends[-1]) >> np.uint64(32)
-    return _counted(np.searchsorted(ends, at, side="right"), len(chances))
+    at = (_draw_uint32(generator, resamples, draws) * ends[-1]) >> np.uint64(32)
+    return _count_by_row(np.searchsorted(ends, at, side="right"), len(chances))
 
 
-def _raw(generator: np.random.PCG64, resamples: int, draws: int) -> NDArray[np.uint64]:
-    """Numbers of 32 bits, shape (resamples, draws)."""
+def _draw_uint32(generator: np.random.PCG64, resamples: int, draws: int) -> NDArray[np.uint64]:
+    """Draw random 32-bit numbers; shape (resamples, draws)."""
     raw = np.asarray(generator.random_raw(resamples * ((draws + 1) // 2)), "<u8")
     return raw.view("<u4").reshape(resamples, -1)[:, :draws].astype(np.uint64)
 
 
-def _counted(chosen: Ints, of: int) -> Floats:
-    """How often each number stands in each row."""
+def _count_by_row(chosen: Ints, of: int) -> Floats:
+    """Count how often each number from 0 to ``of`` - 1 occurs in each row."""
     rows = len(chosen)
     flat = (chosen + (np.arange(rows) * of)[:, None]).ravel()
     return np.bincount(flat, minlength=rows * of).astype(np.float64).reshape(rows, of)
 
 
-def _influence(clusters: Clusters, sample: Floats, statistic: Statistic) -> Floats:
-    """The stratified jackknife: what each statistic loses with each cluster, in units of its deviation.
+def _jackknife_influence(clusters: Clusters, sample: Floats, statistic: Statistic) -> Floats:
+    """Compute the influence of each cluster on each statistic by the stratified jackknife.
 
-    Clusters of strata of few have no part in it.
+    Clusters of small strata are left out.
     """
     totals = by_block(clusters, sample).sum(axis=0)
     found = []
-    for number, (part, size, few) in enumerate(zip(clusters.slices, clusters.sizes, clusters.few, strict=True)):
+    for number, (part, size, few) in enumerate(zip(clusters.slices, clusters.sizes, clusters.is_small, strict=True)):
         if few:
             continue
         own = sample[part]

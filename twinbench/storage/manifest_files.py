@@ -16,8 +16,8 @@ from pydantic import ValidationError
 
 from twinbench.display.wording import did_you_mean
 from twinbench.errors import ContentError, Problem, UsageError
-from twinbench.reading.input_files import NO_FILE, InputError, open_regular, read_document
-from twinbench.reading.validation import field_path, shown, worded
+from twinbench.reading.input_files import NO_FILE_ERRNOS, InputError, open_regular, read_document
+from twinbench.reading.validation import describe_validation_error, field_path, format_value
 from twinbench.routing.tiers import Tier
 from twinbench.storage import resources
 from twinbench.storage.locks import locked_fingerprints
@@ -70,14 +70,14 @@ def load_manifest(name_or_path: str) -> AnyManifest:
     except RecursionError:
         raise ContentError([Problem(str(path), None, None, "not a TOML file: nested too deeply")]) from None
     except OSError as error:
-        if error.errno in NO_FILE:
+        if error.errno in NO_FILE_ERRNOS:
             known = manifest_names()
             what = f"give a file or one of {', '.join(known)}{did_you_mean(name_or_path, known)}"
             raise UsageError(f"no pool manifest {name_or_path!r}: {what}") from None
         raise UsageError(f"cannot read {path} ({error.strerror})") from None
     kind = content.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
-        wrong = f"must be one of {', '.join(KINDS)} (found {shown(kind)})" if "kind" in content else "is missing"
+        wrong = f"must be one of {', '.join(KINDS)} (found {format_value(kind)})" if "kind" in content else "is missing"
         raise ContentError([Problem(str(path), None, "kind", wrong)])
     try:
         return KINDS[kind].model_validate(content)
@@ -93,13 +93,13 @@ def _load_shipped(name: str) -> AnyManifest:
     return load_manifest(name)
 
 
-def _known(name: str) -> AnyManifest:
+def _load_named(name: str) -> AnyManifest:
     return _load_shipped(name) if name in manifest_names() else load_manifest(name)
 
 
 def static_manifest(name: str = DEFAULT_STATIC) -> StaticManifest:
     """Load the static manifest with this name or path."""
-    manifest = _known(name)
+    manifest = _load_named(name)
     if not isinstance(manifest, StaticManifest):
         raise UsageError(f"{name} is a manifest of kind {manifest.kind!r}, but a static one is needed")
     return manifest
@@ -107,7 +107,7 @@ def static_manifest(name: str = DEFAULT_STATIC) -> StaticManifest:
 
 def live_manifest(name: str = DEFAULT_LIVE) -> LiveManifest:
     """Load the live manifest with this name or path."""
-    manifest = _known(name)
+    manifest = _load_named(name)
     if not isinstance(manifest, LiveManifest):
         raise UsageError(f"{name} is a manifest of kind {manifest.kind!r}, but a live one is needed")
     return manifest
@@ -170,4 +170,4 @@ def _decimal(text: str) -> Decimal:
 
 
 def _problem(path: Path, details: Mapping[str, Any]) -> Problem:
-    return Problem(str(path), None, field_path(details["loc"]) or None, worded(details))
+    return Problem(str(path), None, field_path(details["loc"]) or None, describe_validation_error(details))

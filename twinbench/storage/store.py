@@ -20,7 +20,7 @@ from typing import Any
 
 from twinbench.display.wording import did_you_mean
 from twinbench.errors import StoreWriteError, TwinbenchError, UsageError
-from twinbench.reading.input_files import is_there
+from twinbench.reading.input_files import path_exists
 from twinbench.reading.rows import SUFFIXES, TRAJECTORY_SUFFIXES
 from twinbench.storage import resources
 
@@ -68,7 +68,7 @@ def check_name(kind: str, name: object) -> str:
 
 def outcomes_hint(name: str) -> str | None:
     """What to do with a file that was given where the name of a table of outcomes belongs; None where it is none."""
-    if not is_there(Path(name)):
+    if not path_exists(Path(name)):
         return None
     stem = _stem(name)
     return (
@@ -84,7 +84,7 @@ def _stem(name: str) -> str:
 def _import_hint(name: str) -> str | None:
     """What to do with a file that was given where the name of a bank belongs; None where it is none."""
     file = Path(name)
-    if not file.name.endswith(SUFFIXES) and not ("/" in name and is_there(file)):
+    if not file.name.endswith(SUFFIXES) and not ("/" in name and path_exists(file)):
         return None
     stem = _stem(name)
     runs = " --format mini-swe-agent" if file.name.endswith(TRAJECTORY_SUFFIXES) else ""
@@ -143,7 +143,7 @@ class Store:
         Raises:
             UsageError: the name exists and ``replace`` is False.
         """
-        with self.aside(self.bank_dir(name) / "bank.json") as temporary:
+        with self.replacing(self.bank_dir(name) / "bank.json") as temporary:
             temporary.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
             if not replace:
                 _take_name(temporary, self.bank_dir(name) / "bank.json", _name_exists("bank", name))
@@ -170,7 +170,7 @@ class Store:
             StoreWriteError: the store cannot be written, or the disk is full.
         """
         path = self.outcomes_file(name)
-        with self.aside(path) as temporary:
+        with self.replacing(path) as temporary:
             yield temporary
             if not replace:
                 _take_name(temporary, path, _name_exists("table of outcomes", name))
@@ -205,7 +205,7 @@ class Store:
         return UsageError(f"no bank {name!r} in {self.root} (banks: {', '.join(names) or 'none yet'}){then}")
 
     @contextmanager
-    def aside(self, path: Path) -> Iterator[Path]:
+    def replacing(self, path: Path) -> Iterator[Path]:
         """A temporary path beside ``path``; what is written there is moved to ``path`` when the block ends well.
 
         A file or a folder. Where the block fails, nothing is left. What stands at ``path`` is replaced if it is a

@@ -20,9 +20,9 @@ from typing import BinaryIO
 
 from pydantic import TypeAdapter, ValidationError
 
-from twinbench.display.wording import counted, shortened
-from twinbench.reading.input_files import in_mib, open_input
-from twinbench.reading.validation import worded
+from twinbench.display.wording import format_count, shorten
+from twinbench.reading.input_files import format_mib, open_input
+from twinbench.reading.validation import describe_validation_error
 from twinbench.storage.files import atomic_write
 from twinbench.submissions.fields import ArchivePath
 
@@ -32,6 +32,7 @@ MOST_FILE_BYTES = 512 * 2**20
 MOST_TOTAL_BYTES = 2 * 2**30
 """Of all files together, unpacked."""
 MOST_ARCHIVE_BYTES = 2**30
+_SIZE_LIMITS = f"a file may have {format_mib(MOST_FILE_BYTES)}, and all together {format_mib(MOST_TOTAL_BYTES)}"
 
 _TIME = (1980, 1, 1, 0, 0, 0)
 _REGULAR = (stat.S_IFREG | 0o644) << 16
@@ -76,9 +77,7 @@ def write_archive(target: Path, files: Mapping[str, Path | bytes]) -> None:
             size = content.stat().st_size if isinstance(content, Path) else len(content)
             total += size
             if size > MOST_FILE_BYTES or total > MOST_TOTAL_BYTES:
-                raise ArchiveError(
-                    f"{name}: a file may have {in_mib(MOST_FILE_BYTES)}, and all together {in_mib(MOST_TOTAL_BYTES)}"
-                )
+                raise ArchiveError(f"{name}: {_SIZE_LIMITS}")
             if isinstance(content, bytes):
                 archive.writestr(entry, content, compresslevel=6)
                 continue
@@ -110,7 +109,7 @@ class Archive:
                 while block := file.read(_BLOCK_BYTES):
                     yield block
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
-            raise ArchiveError(f"{name}: its data is damaged ({shortened(str(error), 200)})") from None
+            raise ArchiveError(f"{name}: its data is damaged ({shorten(str(error), 200)})") from None
 
     def read(self, name: str, most: int) -> bytes:
         """Return the content of a file.
@@ -162,7 +161,7 @@ def open_archive(path: Path) -> Iterator[Archive]:
         try:
             archive = zipfile.ZipFile(file)
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
-            raise ArchiveError(f"is no zip file ({shortened(str(error), 200)})") from None
+            raise ArchiveError(f"is no zip file ({shorten(str(error), 200)})") from None
         with archive:
             yield Archive(path, _checked(archive.infolist()), archive)
 
@@ -171,7 +170,7 @@ def _refuse_directory(file: BinaryIO) -> None:
     """Count the entries of an archive before anything is made of them."""
     size = os.fstat(file.fileno()).st_size
     if size > MOST_ARCHIVE_BYTES:
-        raise ArchiveError(f"is larger than {in_mib(MOST_ARCHIVE_BYTES)}, which is the most that it may have")
+        raise ArchiveError(f"is larger than {format_mib(MOST_ARCHIVE_BYTES)}, which is the most that it may have")
     start = max(0, size - _MOST_COMMENT - _END.size)
     file.seek(start)
     tail = file.read()
@@ -182,7 +181,7 @@ def _refuse_directory(file: BinaryIO) -> None:
     if disk or first or here != entries or at + _END.size + comment != len(tail):
         raise ArchiveError("is no single zip file")
     if entries > MOST_FILES or directory > _MOST_DIRECTORY_BYTES:
-        raise ArchiveError(f"has {counted(entries, 'file')} or more, and may have {MOST_FILES:,}")
+        raise ArchiveError(f"has {format_count(entries, 'file')} or more, and may have {MOST_FILES:,}")
     if place + directory != start + at:
         raise ArchiveError("has more than its files in it, or is larger than zip files without extensions can be")
     file.seek(place)
@@ -218,9 +217,7 @@ def _checked(entries: list[zipfile.ZipInfo]) -> dict[str, int]:
             raise ArchiveError(f"{name}: stands twice in it" + ("" if other == name else f", also as {other}"))
         total += entry.file_size
         if entry.file_size > MOST_FILE_BYTES or total > MOST_TOTAL_BYTES:
-            raise ArchiveError(
-                f"{name}: a file may have {in_mib(MOST_FILE_BYTES)}, and all together {in_mib(MOST_TOTAL_BYTES)}"
-            )
+            raise ArchiveError(f"{name}: {_SIZE_LIMITS}")
         sizes[name] = entry.file_size
     for name in sizes:
         folder = name
@@ -238,4 +235,4 @@ def _name(entry: zipfile.ZipInfo) -> str:
         return _PATH.validate_python(entry.filename)
     except ValidationError as error:
         details = error.errors(include_url=False)[0]
-        raise ArchiveError(f"a name in it {worded(details)}: {entry.filename[:100]!a}") from None
+        raise ArchiveError(f"a name in it {describe_validation_error(details)}: {entry.filename[:100]!a}") from None

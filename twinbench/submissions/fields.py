@@ -9,10 +9,10 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from twinbench.display.wording import printable, shortened
+from twinbench.display.wording import make_printable, shorten
 from twinbench.errors import ContentError, Problem
 from twinbench.reading.strict_json import parse_document
-from twinbench.reading.validation import field_path, find_unkeepable, worded
+from twinbench.reading.validation import describe_validation_error, field_path, find_unstorable
 
 MOST_TEXT = 2_000
 """Characters of a text that people read, such as a description."""
@@ -55,18 +55,18 @@ def _web(url: str) -> str:
 
 def printable_line(text: str) -> str:
     """A text that others wrote as a ``Line``: cut, in one line, control characters visible."""
-    return shortened(printable(text).replace("\n", " ").replace("\t", " "), MOST_NAME - 1) or "–"
+    return shorten(make_printable(text).replace("\n", " ").replace("\t", " "), MOST_NAME - 1) or "–"
 
 
 def printable_text(text: str) -> str:
     """A text that others wrote as a ``Reason``: cut, control characters visible."""
-    return shortened(printable(text).replace("\t", " "), MOST_REASON - 1)
+    return shorten(make_printable(text).replace("\t", " "), MOST_REASON - 1)
 
 
 def bounded_json(value: Any) -> Any:
     """A JSON value with texts of others in it, without more of them than a page shows: long texts and lists are cut."""
     if isinstance(value, str):
-        return shortened(printable(value), _MOST_INNER_TEXT)
+        return shorten(make_printable(value), _MOST_INNER_TEXT)
     if isinstance(value, Mapping):
         return {bounded_json(str(key)): bounded_json(item) for key, item in islice(value.items(), _MOST_MEMBERS)}
     if isinstance(value, list | tuple):
@@ -115,11 +115,14 @@ class Document(BaseModel):
     @classmethod
     def parse_content(cls, content: Any, source: str) -> Self:
         """Read a document of this class from JSON that was parsed; same errors as ``parse``."""
-        if (found := find_unkeepable(content)) is not None:
+        if (found := find_unstorable(content)) is not None:
             raise ContentError([Problem(source, None, *found)])
         try:
             return cls.model_validate(content)
         except ValidationError as error:
             details = error.errors(include_url=False)
-            problems = [Problem(source, None, field_path(each["loc"]) or None, worded(each)) for each in details]
+            problems = [
+                Problem(source, None, field_path(each["loc"]) or None, describe_validation_error(each))
+                for each in details
+            ]
             raise ContentError(problems) from None

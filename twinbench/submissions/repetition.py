@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from twinbench.display.wording import counted
+from twinbench.display.wording import format_count
 from twinbench.statistics.comparing import sign_test
 
 FALSE_ALARM = 0.008
@@ -99,7 +99,7 @@ def told_power(cases: int, level: float, noise: float | None) -> str:
     of = "as is assumed" if noise is None else "as its trials do"
     power = rerun_power(cases, level, assumed)
     return (
-        f"{counted(cases, 'case')} again: a claim of {OVERSTATED:.0%} more resolved cases is found with a chance of "
-        f"{power:.0%}, where two honest runs disagree on {assumed:.0%} of cases, {of}; an honest claim fails with "
+        f"{format_count(cases, 'case')} again: a claim of {OVERSTATED:.0%} more resolved cases is found with a chance "
+        f"of {power:.0%}, where two honest runs disagree on {assumed:.0%} of cases, {of}; an honest claim fails with "
         "less than 1%"
     )

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from twinbench.display.wording import shortened
+from twinbench.display.wording import shorten
 from twinbench.errors import TwinbenchError, UsageError
 from twinbench.submissions.report import SignatureFound
 
@@ -44,7 +44,7 @@ def sign(manifest: bytes, key: Path) -> bytes:
         made = file.with_name(f"{file.name}.sig")
         if ended.returncode != 0 or not made.is_file():
             said = ended.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no reason was given"]
-            raise UsageError(f"--sign {key}: ssh-keygen does not sign with it ({shortened(said[0], 200)})")
+            raise UsageError(f"--sign {key}: ssh-keygen does not sign with it ({shorten(said[0], 200)})")
         return made.read_bytes()
 
 
@@ -78,7 +78,7 @@ def check_signature(manifest: bytes, signature: bytes, signers: Path | None) -> 
                 ["-Y", "verify", "-n", _NAMESPACE, "-I", name, "-f", str(signers), "-s", str(file)], manifest
             )
             if verified.returncode == 0:
-                return SignatureFound(signed=True, key=key, signer=shortened(name, 200))
+                return SignatureFound(signed=True, key=key, signer=shorten(name, 200))
         raise SignatureError(f"{signers} names nobody with the key {key}")
 
 

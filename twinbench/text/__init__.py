@@ -1,1 +1,1 @@
-"""Conversations as text and as tokens."""
+"""The text of chat messages, and the number of tokens in it."""

@@ -1,13 +1,12 @@
-"""What is inside chat messages: what makes one valid, and its text as the static protocol reads it.
+"""Validate chat messages, extract the text whose tokens are counted, and compare messages.
 
-Sources: static.md, "Tokens of a message list" and "Semantic prefix". Two keys are kept apart. The *exact* key tells
-whether two messages are stored, exported and tokenized alike; the *semantic* key whether a provider's prefix cache
-would take one for the other. Messages can be equal under the second and differ under the first (null and "" beside
-tool calls).
+Sources: static.md, "Tokens of a message list" and "Semantic prefix". There are two keys for comparing messages.
+Messages with the same *exact* key are stored, exported and tokenized alike; messages with the same *semantic* key
+are the same to a provider's prefix cache. Two messages can have the same semantic key and different exact keys, for
+example if the content beside tool calls is null in one and "" in the other.
 
-Beyond the protocol, whose content blocks have their ``text`` alone, the text of Anthropic's blocks counts: what a
-model thinks, the tools that it uses, and what these give back. Without it, an agent of the Messages API would have
-prompts of next to no tokens.
+The protocol only counts the ``text`` of content blocks. twinbench also counts the text of Anthropic's other blocks
+(thinking, tool uses, tool results), since an agent of the Messages API would otherwise have nearly empty prompts.
 """
 
 from __future__ import annotations
@@ -16,47 +15,47 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from twinbench.reading.validation import kind
+from twinbench.reading.validation import json_type_name
 
 Message = Mapping[str, Any]
 
-PROTOCOL_TEXT = 1
-"""Version of the text rules: of a block, its ``text`` alone."""
-BLOCK_TEXT = 2
-"""Version of the text rules: of Anthropic's blocks, theirs too."""
+PROTOCOL_TEXT_RULES = 1
+"""Version of the text rules in which only the ``text`` of a content block counts."""
+BLOCK_TEXT_RULES = 2
+"""Version of the text rules in which the text of Anthropic's other blocks counts too."""
 
 _COMPARED_AS_JSON = ("role", "tool_calls", "tool_call_id", "name")
 _THINKING = "thinking"
 _TOOL_USES = ("tool_use", "server_tool_use", "mcp_tool_use")
 _TOOL_RESULTS = ("tool_result", "mcp_tool_result")
 COUNTED_BLOCKS = (_THINKING, *_TOOL_USES, *_TOOL_RESULTS)
-"""``type`` of the blocks in which more than their ``text`` counts."""
+"""``type`` of the content blocks in which more than the ``text`` counts."""
 
 
 def message_text(message: Message) -> str:
-    """The text of a message whose tokens are counted: its content, then each tool call's name and arguments."""
+    """Return the text of a message whose tokens are counted: content, then each tool call's name and arguments."""
     return "\n".join((*_content_parts(message.get("content")), *_tool_call_parts(message)))
 
 
-def text_rules(message: Message) -> int:
-    """The first version of the text rules under which a message has the text that it has now."""
+def text_rules_version(message: Message) -> int:
+    """Return the lowest version of the text rules that gives a message the same text as the current version."""
     content = message.get("content")
     if isinstance(content, list) and any(
         isinstance(block, Mapping) and block.get("type") in COUNTED_BLOCKS for block in content
     ):
-        return BLOCK_TEXT
-    return PROTOCOL_TEXT
+        return BLOCK_TEXT_RULES
+    return PROTOCOL_TEXT_RULES
 
 
 def exact_key(message: Message) -> str:
-    """The message itself as JSON text, keys in their order: what is stored and exported."""
+    """Return the message as JSON text with its keys in their original order, as it is stored and exported."""
     return json.dumps(message, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def semantic_key(message: Message) -> str:
-    """A text equal for exactly those messages that agree in a prefix comparison.
+    """Return a text that is equal for exactly those messages that are the same in a prefix comparison.
 
-    Role, content, tool_calls, tool_call_id and name count, where present; presence itself counts; other keys do not.
+    Only role, content, tool_calls, tool_call_id and name are compared; a missing key differs from null.
     """
     compared = {key: message[key] for key in _COMPARED_AS_JSON if key in message}
     if "content" in message:
@@ -64,20 +63,20 @@ def semantic_key(message: Message) -> str:
     return json.dumps(compared, sort_keys=True, separators=(",", ":"))
 
 
-def message_problems(message: Any) -> Iterator[tuple[str, str]]:
-    """What keeps a value from being a chat message, as (path within it, what is wrong there).
+def find_message_problems(message: Any) -> Iterator[tuple[str, str]]:
+    """Yield the reasons why a value is not a valid chat message, each as (path within it, what is wrong there).
 
-    Keys that nobody reads may hold anything.
+    Unknown keys may have any value.
     """
     if not isinstance(message, dict):
-        yield "", f"must be an object, not {kind(message)}"
+        yield "", f"must be an object, not {json_type_name(message)}"
         return
     if "role" not in message:
         yield ".role", "is missing"
     elif not isinstance(message["role"], str):
-        yield ".role", f"must be a string, not {kind(message['role'])}"
-    yield from _content_problems(".content", message.get("content"))
-    yield from _tool_call_problems(message.get("tool_calls"))
+        yield ".role", f"must be a string, not {json_type_name(message['role'])}"
+    yield from _find_content_problems(".content", message.get("content"))
+    yield from _find_tool_call_problems(message.get("tool_calls"))
 
 
 def _content_parts(content: Any) -> Iterator[str]:
@@ -118,53 +117,53 @@ def _call_parts(name: Any, arguments: Any) -> Iterator[str]:
         yield arguments
 
 
-def _content_problems(path: str, content: Any) -> Iterator[tuple[str, str]]:
+def _find_content_problems(path: str, content: Any) -> Iterator[tuple[str, str]]:
     if isinstance(content, list):
         for number, block in enumerate(content):
-            yield from _block_problems(f"{path}[{number}]", block)
+            yield from _find_block_problems(f"{path}[{number}]", block)
     elif not isinstance(content, str | None):
-        yield path, f"must be a string, null or a list of blocks, not {kind(content)}"
+        yield path, f"must be a string, null or a list of blocks, not {json_type_name(content)}"
 
 
-def _block_problems(path: str, block: Any) -> Iterator[tuple[str, str]]:
+def _find_block_problems(path: str, block: Any) -> Iterator[tuple[str, str]]:
     if isinstance(block, str):
         return
     if not isinstance(block, dict):
-        yield path, f"must be an object or a text, not {kind(block)}"
+        yield path, f"must be an object or a string, not {json_type_name(block)}"
         return
     sort = block.get("type")
     if not isinstance(block.get("text"), str | None):
-        yield f"{path}.text", f"must be a string, not {kind(block['text'])}"
+        yield f"{path}.text", f"must be a string, not {json_type_name(block['text'])}"
     if sort == _THINKING and not isinstance(block.get("thinking"), str | None):
-        yield f"{path}.thinking", f"must be a string, not {kind(block['thinking'])}"
+        yield f"{path}.thinking", f"must be a string, not {json_type_name(block['thinking'])}"
     elif sort in _TOOL_USES:
-        yield from _call_problems(path, block, "input")
+        yield from _find_call_problems(path, block, "input")
     elif sort in _TOOL_RESULTS:
-        yield from _content_problems(f"{path}.content", block.get("content"))
+        yield from _find_content_problems(f"{path}.content", block.get("content"))
 
 
-def _tool_call_problems(calls: Any) -> Iterator[tuple[str, str]]:
+def _find_tool_call_problems(calls: Any) -> Iterator[tuple[str, str]]:
     if not isinstance(calls, list):
         if calls is not None:
-            yield ".tool_calls", f"must be a list or null, not {kind(calls)}"
+            yield ".tool_calls", f"must be a list or null, not {json_type_name(calls)}"
         return
     for number, call in enumerate(calls):
         path = f".tool_calls[{number}]"
         if not isinstance(call, dict):
-            yield path, f"must be an object, not {kind(call)}"
+            yield path, f"must be an object, not {json_type_name(call)}"
             continue
         function = call.get("function")
         if not isinstance(function, dict | None):
-            yield f"{path}.function", f"must be an object, not {kind(function)}"
+            yield f"{path}.function", f"must be an object, not {json_type_name(function)}"
             continue
         if function is None:
-            yield from _call_problems(path, call, "arguments")
+            yield from _find_call_problems(path, call, "arguments")
         else:
-            yield from _call_problems(f"{path}.function", function, "arguments")
+            yield from _find_call_problems(f"{path}.function", function, "arguments")
 
 
-def _call_problems(path: str, call: Mapping[str, Any], arguments: str) -> Iterator[tuple[str, str]]:
+def _find_call_problems(path: str, call: Mapping[str, Any], arguments: str) -> Iterator[tuple[str, str]]:
     if not isinstance(call.get("name"), str | None):
-        yield f"{path}.name", f"must be a string, not {kind(call['name'])}"
+        yield f"{path}.name", f"must be a string, not {json_type_name(call['name'])}"
     if not isinstance(call.get(arguments), str | dict | None):
-        yield f"{path}.{arguments}", f"must be an object or a JSON text, not {kind(call[arguments])}"
+        yield f"{path}.{arguments}", f"must be an object or a JSON string, not {json_type_name(call[arguments])}"

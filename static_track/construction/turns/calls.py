@@ -31,7 +31,7 @@ from twinbench.construction.execution import BuildStoppedError
 from twinbench.routing.session import session_key
 from twinbench.storage.manifest_files import static_manifest
 from twinbench.storage.manifests import LiveCandidate
-from twinbench.text.tokens import tokenizer_set
+from twinbench.text.tokens import find_tokenizer_set
 
 _LOOKS_EVERY_S = 0.5
 _OPTION = "--usd"
@@ -107,7 +107,7 @@ class BuildCalls:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self._tokenizers = tokenizer_set(static_manifest())
+        self._tokenizers = find_tokenizer_set(static_manifest())
         for name, recording in read_recordings(self.journal.entries()).items():
             log = self._logs[name] = TrialLog(recording, self.journal, self.clock)
             log.settle_in_flight()

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from twinbench.errors import UsageError
-from twinbench.reading.validation import field_path, worded
+from twinbench.reading.validation import describe_validation_error, field_path
 from twinbench.storage.manifest_files import live_manifest
 from twinbench.storage.manifests import LiveCandidate, LiveManifest
 
@@ -92,7 +92,10 @@ def read_settings(content: Mapping[str, Any]) -> tuple[TurnSettings, LiveManifes
     try:
         settings = TurnSettings.model_validate(content)
     except ValidationError as error:
-        said = (f"{_place(details['loc'])} {worded(details)}" for details in error.errors(include_url=False))
+        said = (
+            f"{_place(details['loc'])} {describe_validation_error(details)}"
+            for details in error.errors(include_url=False)
+        )
         raise UsageError("\n".join(said)) from None
     pool = live_manifest(settings.pool)
     known = {each.id for each in pool.candidates}

@@ -18,9 +18,9 @@ from static_track.construction.turns.schemas import Schema
 from twinbench.construction.execution import ConstructionTask
 from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.fingerprint import fingerprint
-from twinbench.reading.rows import MOST_PROBLEMS, SUFFIXES, file_rows, require_file, unit_of
-from twinbench.reading.validation import field_path, worded
-from twinbench.text.messages import message_problems
+from twinbench.reading.rows import MAX_PROBLEMS, SUFFIXES, file_rows, require_file, row_unit
+from twinbench.reading.validation import describe_validation_error, field_path
+from twinbench.text.messages import find_message_problems
 
 _NO_NAMES = (".", "..")
 
@@ -33,7 +33,7 @@ def _task_id(value: str) -> str:
 
 def _messages(value: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for number, message in enumerate(value):
-        for path, what in message_problems(message):
+        for path, what in find_message_problems(message):
             raise ValueError(f"message {number}{path} {what}")
     return value
 
@@ -121,7 +121,7 @@ def read_tasks(path: Path) -> TurnTasks:
             problems.append(each)
         else:
             found.append(each)
-        if len(problems) >= MOST_PROBLEMS:
+        if len(problems) >= MAX_PROBLEMS:
             break
     if not found and not problems:
         problems = [Problem(str(path), None, None, "has no tasks")]
@@ -133,7 +133,7 @@ def read_tasks(path: Path) -> TurnTasks:
 
 
 def _read_rows(path: Path, kinds: dict[str, CheckKind], ids: set[str]) -> Iterator[TurnTask | Problem]:
-    unit = unit_of(path)
+    unit = row_unit(path)
     for each in file_rows(path, json_columns=("messages", "functions", "response_format", "check")):
         if isinstance(each, Problem):
             yield each
@@ -163,4 +163,6 @@ def _read_rows(path: Path, kinds: dict[str, CheckKind], ids: set[str]) -> Iterat
 
 def _problems(error: ValidationError, path: Path, number: int | None, unit: str, *within: str) -> Iterator[Problem]:
     for details in error.errors(include_url=False):
-        yield Problem(str(path), number, field_path((*within, *details["loc"])) or None, worded(details), unit)
+        yield Problem(
+            str(path), number, field_path((*within, *details["loc"])) or None, describe_validation_error(details), unit
+        )

@@ -189,7 +189,7 @@ def test_an_observation_that_is_not_repeated_is_found_out(tmp_path: Path, engine
     ("settings", "said"),
     [
         ({}, "[executor] provider: is missing"),
-        ({"provider": "rehearsal", "task": "x"}, "[executor] task: is not a field that is known here"),
+        ({"provider": "rehearsal", "task": "x"}, "[executor] task: is not a known field"),
         ({"provider": "gateway"}, "api_base is missing"),
         ({"provider": "gateway", "api_base": "nowhere"}, "[executor] api_base: 'nowhere' is not an address"),
         (

@@ -15,17 +15,17 @@ REFUSED = {
     "a key twice in a line": (
         "p.jsonl",
         f'\n{{"instance_id": "a", {PATCH}, {PATCH}}}\n',
-        "p.jsonl, line 2, field model_patch: stands twice in one object",
+        "p.jsonl, line 2, field model_patch: occurs twice in one object",
     ),
     "an instance twice in an object": (
         "p.json",
         f'{{"a": {{{PATCH}}}, "a": {{{PATCH}}}}}',
-        "p.json, field a: stands twice in one object",
+        "p.json, field a: occurs twice in one object",
     ),
     "a key twice in a list": (
         "p.json",
         f'[{{"instance_id": "a", {PATCH}}}, {{"instance_id": "b", "instance_id": "b"}}]',
-        "p.json, entry 2, field instance_id: stands twice in one object",
+        "p.json, entry 2, field instance_id: occurs twice in one object",
     ),
     "no JSON": ("p.json", "[1", "p.json: not JSON: Expecting ',' delimiter at column 3"),
     "no object": ("p.jsonl", "1\n", "p.jsonl, line 1: must be a JSON object"),

@@ -101,4 +101,4 @@ def test_the_static_track_knows_no_such_price(tmp_path: Path) -> None:
     path.write_text(text.replace("cache_write = ", "cache_write_1h = 1, cache_write = ", 1), "utf-8")
     ran = twinbench("pool", "check", path)
     assert ran.code == 1
-    assert "cache_write_1h: is not a field that is known here" in ran.err
+    assert "cache_write_1h: is not a known field" in ran.err

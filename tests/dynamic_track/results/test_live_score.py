@@ -124,7 +124,7 @@ def test_intervals_are_around_what_they_are_of_and_need_enough_cases(runs: Runs)
     assert found == scored(runs.low), "the same seed draws the same"
     few = scored(runs.low, more=["--level", "0.999"])
     assert few["intervals"] == {"bill_usd": None, "cost_usd": None, "resolved": None}
-    assert few["no_interval"].startswith("too little: 6 cases")
+    assert few["no_interval"].startswith("only 6 cases")
     for wrong in (["--level", "1"], ["--resamples", "5"]):
         assert twinbench("dynamic", "score", runs.low, *wrong).code == 2
     none = scored(runs.low, more=["--resamples", "0"])

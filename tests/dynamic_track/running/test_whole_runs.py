@@ -30,8 +30,8 @@ from tests.timing import wall_s
 from twinbench.calls.journal import read_journal
 from twinbench.containers.building import build_image
 from twinbench.containers.engine import Engine
-from twinbench.containers.labels import NAMESPACE, namespace
-from twinbench.display.wording import counted
+from twinbench.containers.labels import NAMESPACE, container_namespace
+from twinbench.display.wording import format_count
 
 KILLS = range(20)
 CASES = [word for name in (SIX[0], SIX[4], SIX[5]) for word in ("--only", name)]
@@ -79,7 +79,7 @@ def test_a_run_killed_at_random_moments_ends_as_one_that_was_not(
         lost = accounted(Path(other["run"]))
         assert other["spend_usd"] == pytest.approx(one["spend_usd"] + float(lost))
         bill = f"bill {other['bill_usd']:.4f}, spend {other['spend_usd']:.4f} USD, {lost:.4f} of it lost in flight"
-        print(f"evidence: seed {seed}, killed {counted(kills, 'time')}: {other['router']}: {bill}")
+        print(f"evidence: seed {seed}, killed {format_count(kills, 'time')}: {other['router']}: {bill}")
 
 
 def accounted(run: Path) -> Decimal:
@@ -210,7 +210,7 @@ def docker_s(engine: Engine, image: str, at_once: int) -> tuple[float, float]:
 
     def container() -> None:
         made = engine.client.containers.create(
-            image, ["sleep", "600"], network_mode="none", labels={NAMESPACE: namespace()}
+            image, ["sleep", "600"], network_mode="none", labels={NAMESPACE: container_namespace()}
         )
         try:
             made.start()

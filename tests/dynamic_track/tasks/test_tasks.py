@@ -322,10 +322,10 @@ def test_every_problem_is_named(tmp_path: Path) -> None:
         ("a.jsonl", b"[" * 100_000, ", line 1: not JSON: "),
         ("a.jsonl.gz", gzip.compress(b'{"a": 1}\n' * 1000, mtime=0)[:30], ": the gzip data is damaged or cut short"),
         ("a.parquet", b"PAR1 is not enough", ": not a Parquet file: "),
-        ("a.jsonl", b'\n{"repo": "a", "repo": "b"}\n', ", line 2, field repo: stands twice in one object"),
-        ("a.json", b'[1, {"x": [{"y": 0, "y": 0}]}]', ", row 2, field x[0].y: stands twice in one object"),
-        ("a.jsonl", b'{}\n{"version": [NaN]}\n', ", line 2, field version[0]: NaN is no JSON number"),
-        ("a.json", b'[{}, {"x": {"y": Infinity}}]', ", row 2, field x.y: Infinity is no JSON number"),
+        ("a.jsonl", b'\n{"repo": "a", "repo": "b"}\n', ", line 2, field repo: occurs twice in one object"),
+        ("a.json", b'[1, {"x": [{"y": 0, "y": 0}]}]', ", row 2, field x[0].y: occurs twice in one object"),
+        ("a.jsonl", b'{}\n{"version": [NaN]}\n', ", line 2, field version[0]: NaN is not a JSON number"),
+        ("a.json", b'[{}, {"x": {"y": Infinity}}]', ", row 2, field x.y: Infinity is not a JSON number"),
     ],
 )
 def test_a_broken_file_is_refused(tmp_path: Path, name: str, content: bytes, said: str) -> None:
@@ -342,10 +342,10 @@ FORMS = r"verified, heldout100, rehearsal, a file of rows \(.*\), or a folder in
         ("verfied", None, f"no tasks 'verfied': give {FORMS}"),
         ("there/is/none", None, "no file there/is/none"),
         ("none.jsonl", None, "no file none.jsonl"),
-        (__file__, None, "the ending says no format; known are .jsonl, "),
+        (__file__, None, "unknown file format; the name must end in one of .jsonl, "),
         (str(Path(__file__).parent), None, f"is not a task repo: it has no folder tasks/; give {FORMS}"),
         ("verified", "none.parquet", "no file none.parquet"),
-        ("verified", str(Path(__file__).parent), "is no file"),
+        ("verified", str(Path(__file__).parent), "is not a file"),
         ("rehearsal", "a.jsonl", "--dataset is only for verified and heldout100; rehearsal needs no data set"),
     ],
 )
@@ -384,7 +384,7 @@ BROKEN: list[tuple[str, Callable[[Path], None], str]] = [
     ("task.yaml", writing("a: 2026-13-45\n"), "task.yaml: month must be in 1..12"),
     ("task.yaml", writing("- a\n"), "task.yaml: is not a YAML mapping of fields"),
     ("task.yaml", writing(b"\xff"), "task.yaml: not UTF-8: byte 1"),
-    ("tests.json", writing('{"a": [], "a": []}'), "tests.json, field a: stands twice in one object"),
+    ("tests.json", writing('{"a": [], "a": []}'), "tests.json, field a: occurs twice in one object"),
     ("task.yaml", writing("version: 4.3\n"), "task.yaml, field version: is 4.3, but must be a string in quotes"),
     (
         "task.yaml",

@@ -23,7 +23,7 @@ from tests.owner_only import as_owner_only
 from twinbench.errors import TwinbenchError
 from twinbench.routing.tiers import Tier
 from twinbench.storage.store import STORE_VARIABLE, Store
-from twinbench.text.messages import BLOCK_TEXT, PROTOCOL_TEXT, message_text, semantic_key
+from twinbench.text.messages import BLOCK_TEXT_RULES, PROTOCOL_TEXT_RULES, message_text, semantic_key
 
 LONG = "a line of a file\n" * 200
 
@@ -66,7 +66,7 @@ def import_as_before(rows: list[Row], store: Store, name: str = "bank") -> BankI
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(unique_messages, "message_text", lambda message: message_text(only_texts(message)))
         patch.setattr(unique_messages, "semantic_key", lambda message: semantic_key(only_texts(message)))
-        patch.setattr(unique_messages, "text_rules", lambda _: PROTOCOL_TEXT)
+        patch.setattr(unique_messages, "text_rules_version", lambda _: PROTOCOL_TEXT_RULES)
         patch.setattr(importing, "SCHEMA_VERSION", 2)
         import_rows(rows, store, name)
     pointer = store.bank_dir(name) / "bank.json"
@@ -80,7 +80,7 @@ def test_their_text_is_in_the_tokens_of_prompts_and_answers(store: Store) -> Non
     rows = rows_with_blocks()
     import_rows(rows, store)
     with open_bank("bank", store) as bank:
-        assert bank.info.text_rules == BLOCK_TEXT
+        assert bank.info.text_rules == BLOCK_TEXT_RULES
         found = counts(bank)
     assert [prompt for prompt, _, _ in found] == of_oracle(rows)
     assert found[1][0][0] > 1000
@@ -98,7 +98,7 @@ def test_a_bank_without_them_is_known_by_the_same_fingerprints_as_before(store: 
     import_rows(rows, store)
     before = import_as_before(rows, store, "before")
     with open_bank("bank", store) as bank, Bank.open("before", store) as earlier:
-        assert bank.info.text_rules == PROTOCOL_TEXT
+        assert bank.info.text_rules == PROTOCOL_TEXT_RULES
         assert bank.info.base == before.base == earlier.info.base
         assert Evaluator(bank)._key({}) == Evaluator(earlier)._key({})
 
@@ -114,7 +114,7 @@ def test_the_bank_of_an_earlier_release_is_written_anew_where_it_has_them(store:
     with open_bank("bank", store) as bank, Bank.open("fresh", store) as fresh:
         assert counts(bank) == counts(fresh)
         assert (bank.info.sha256, bank.info.source_sha256) == (before.sha256, before.source_sha256)
-        assert (bank.info.schema, bank.info.text_rules) == (SCHEMA_VERSION, BLOCK_TEXT)
+        assert (bank.info.schema, bank.info.text_rules) == (SCHEMA_VERSION, BLOCK_TEXT_RULES)
         assert bank.info.base == fresh.info.base != before.base
         scores = {entry["router"]: entry["scores"] for entry in Evaluator(bank).board([]).to_json()["routers"]}
     assert scores.keys() == stale_scores.keys()

@@ -12,7 +12,7 @@ from twinbench.cli import completion
 from twinbench.cli.dynamic.options import MovedPoolOption, RunArgument
 from twinbench.cli.options import FormatOption, JsonOption, OutputOption
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, progress
-from twinbench.display.wording import counted
+from twinbench.display.wording import format_count
 
 if TYPE_CHECKING:
     from dynamic_track.auditing.audit import Audit
@@ -91,7 +91,9 @@ def _people_table(found: Audit) -> Table:
     rows = [
         {
             "check": check.name,
-            "looked_at": counted(found.unit_count(check), check.unit, "patches" if check.unit == "patch" else None),
+            "looked_at": format_count(
+                found.unit_count(check), check.unit, "patches" if check.unit == "patch" else None
+            ),
             "found": found.finding_count(check),
             "reason": check.reason,
         }

@@ -14,8 +14,8 @@ import typer
 
 from twinbench.calls.lines import CommandLine, DecisionLine, End, Settle, TrialLine, VerdictLine
 from twinbench.causes import Cause
-from twinbench.cli.output import printable
-from twinbench.display.wording import shortened
+from twinbench.cli.output import make_printable
+from twinbench.display.wording import shorten
 
 if TYPE_CHECKING:
     from twinbench.calls.recording import Recording
@@ -112,10 +112,10 @@ class LiveBoard:
         came = {True: "resolved", False: "unresolved", None: none}[resolved]
         what = f"{came} ({last.cause})" if last.cause is not None else came
         if last.cause is Cause.router and last.detail is not None:
-            what = f"{came} (router: {shortened(' '.join(last.detail.split()), _SHOWN_CHARACTERS)})"
+            what = f"{came} (router: {shorten(' '.join(last.detail.split()), _SHOWN_CHARACTERS)})"
         done = f"{len(self._ended)}/{self._planned}"
         line = f"{row.case} {row.trial}: {what}, {row.step} steps, {row.cost_usd:.4f} USD ({done})"
-        typer.echo(printable(line), err=True)
+        typer.echo(make_printable(line), err=True)
 
     def _table(self) -> Any:
         from rich.table import Table
@@ -128,5 +128,5 @@ class LiveBoard:
         for row in list(self._rows.values())[:_MOST_ROWS]:
             cells = [row.case, row.trial, row.step, row.model, f"{row.cost_usd:.4f}", row.state]
             cells.append(f"{time.monotonic() - row.since:.0f}")
-            table.add_row(*(Text(printable(str(cell))) for cell in cells))
+            table.add_row(*(Text(make_printable(str(cell))) for cell in cells))
         return table

@@ -29,7 +29,7 @@ from twinbench.cli.options import (
     StoreOption,
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, progress, write_text
-from twinbench.display.wording import counted
+from twinbench.display.wording import format_count
 
 if TYPE_CHECKING:
     from dynamic_track.grading.patches import Grades
@@ -88,7 +88,7 @@ def tasks(
         Column("pass_to_pass", "PASS_TO_PASS", kind=int),
         Column("setting", "Grading setting"),
     ]
-    notes = [f"{counted(len(chosen), 'task')} of {len(all_of.tasks):,}, from {all_of.source}"]
+    notes = [f"{format_count(len(chosen), 'task')} of {len(all_of.tasks):,}, from {all_of.source}"]
     print_table(Table(f"Tasks: {all_of.name}", columns, rows, notes), form, output)
 
 
@@ -266,7 +266,7 @@ def gc(
     if json_:
         print_json({"removed": [] if dry_run else rows, "abandoned": rows if dry_run else []}, output)
         return
-    title = f"{counted(len(rows), 'container')} {'would be removed' if dry_run else 'removed'}"
+    title = f"{format_count(len(rows), 'container')} {'would be removed' if dry_run else 'removed'}"
     if form is Format.table and not rows:
         write_text(f"{title}\n", output)
         return
@@ -316,10 +316,13 @@ def _verdict_table(grades: Grades, name: str) -> Table:
     rows = [_verdict_row(verdict) for verdict in grades.verdicts]
     unresolved = len(rows) - grades.resolved - grades.infra
     notes = [
-        f"{counted(len(rows), 'case')}: {grades.resolved:,} resolved, {unresolved:,} unresolved, {grades.infra:,} infra"
+        (
+            f"{format_count(len(rows), 'case')}: {grades.resolved:,} resolved, {unresolved:,} unresolved, "
+            f"{grades.infra:,} infra"
+        )
     ]
     if grades.missing:
-        notes.append(f"without a patch, and not graded: {counted(len(grades.missing), 'task')} of {name}")
+        notes.append(f"without a patch, and not graded: {format_count(len(grades.missing), 'task')} of {name}")
     return Table(f"Verdicts on {name}", columns, rows, notes)
 
 

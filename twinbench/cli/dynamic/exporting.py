@@ -10,8 +10,8 @@ import typer
 
 from twinbench.cli.dynamic.options import RunArgument
 from twinbench.cli.help import Panel
-from twinbench.cli.output import print_json, printable, progress
-from twinbench.display.wording import counted
+from twinbench.cli.output import make_printable, print_json, progress
+from twinbench.display.wording import format_count
 
 if TYPE_CHECKING:
     from dynamic_track.results.loading import LoadedRun
@@ -115,9 +115,11 @@ def export(
             "trace" if form is ExportFormat.otel else (what or RecordKind.calls).removesuffix("s"),
         )
     if what is RecordKind.predictions and (lost := sum(each.trial == (trial or 1) for each in run.trials) - records):
-        typer.echo(f"note: left out, because infrastructure or the cap ended them: {counted(lost, 'trial')}", err=True)
+        typer.echo(
+            f"note: left out, because infrastructure or the cap ended them: {format_count(lost, 'trial')}", err=True
+        )
     if run.unended:
-        typer.echo(f"note: left out, because they have not finished: {counted(run.unended, 'trial')}", err=True)
+        typer.echo(f"note: left out, because they have not finished: {format_count(run.unended, 'trial')}", err=True)
     if json_:
         print_json(
             {
@@ -136,7 +138,7 @@ def export(
     if run.simulated:
         typer.echo(f"note: {run.origin.value}", err=True)
     if not to_stdout:
-        typer.echo(printable(f"{counted(records, noun)}: {output}"), err=True)
+        typer.echo(make_printable(f"{format_count(records, noun)}: {output}"), err=True)
 
 
 def _lines(run: LoadedRun, form: ExportFormat, what: RecordKind, trial: int, shown: Progress) -> list[str]:

@@ -13,8 +13,8 @@ import typer
 from twinbench.cli.dynamic.options import NewRunOption
 from twinbench.cli.help import Panel
 from twinbench.cli.options import FormatOption, JsonOption, OutputOption
-from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
-from twinbench.display.wording import counted, shortened
+from twinbench.cli.output import Column, Format, Table, make_printable, print_json, print_table, progress
+from twinbench.display.wording import format_count, shorten
 
 if TYPE_CHECKING:
     from dynamic_track.importing.costs import CallCost
@@ -73,11 +73,11 @@ def import_(
     with progress() as shown:
         found = import_runs(paths, run_dir, manifest, pool, shown)
     for problem in found.problems:
-        typer.echo(printable(f"error: {problem}"), err=True)
+        typer.echo(make_printable(f"error: {problem}"), err=True)
     for run in found.runs:
         if run.incomplete_reason is not None:
-            recorded = f"{run.recorded:,} of {counted(len(run.calls), 'call')} recorded"
-            typer.echo(printable(f"error: {run.source}: {recorded}; {run.incomplete_reason}"), err=True)
+            recorded = f"{run.recorded:,} of {format_count(len(run.calls), 'call')} recorded"
+            typer.echo(make_printable(f"error: {run.source}: {recorded}; {run.incomplete_reason}"), err=True)
     if json_:
         print_json(found.to_json(), output)
     elif calls:
@@ -151,7 +151,7 @@ def _run_table(found: ImportResult, form: Format) -> Table:
         rows.append(row)
     notes = [_cost_summary([call for run in found.runs for call in run.calls], "run", len(found.runs))]
     if left_out := len({problem.source for problem in found.problems}):
-        notes.append(f"{counted(left_out, 'file')} left out; all others are imported")
+        notes.append(f"{format_count(left_out, 'file')} left out; all others are imported")
     last = "nothing is recorded" if found.path is None else f"next: twinbench dynamic replay {found.path}"
     notes.append(last)
     return Table(f"Imported runs of mini-swe-agent, at prices of {found.pool}", columns, rows, notes)
@@ -195,7 +195,7 @@ def _replay_table(run_dir: Path, runs: Sequence[ImportedReplay]) -> Table:
     equal = sum(run.equal for run in runs)
     notes = [
         _cost_summary([call for run in runs for call in run.calls], "run", len(runs)),
-        f"{counted(len(runs), 'run')} replayed as far as responses are recorded, {equal:,} equal",
+        f"{format_count(len(runs), 'run')} replayed as far as responses are recorded, {equal:,} equal",
         "only the model calls were replayed: no command ran, and nothing was graded",
     ]
     return Table(f"Replay of {run_dir}", columns, rows, notes)
@@ -206,7 +206,11 @@ def _cost_summary(calls: Sequence[CallCost], noun: str, number: int) -> str:
     known = [call for call in calls if call.difference_usd is not None]
     computed = sum((call.cost_usd or Decimal(0) for call in known), Decimal(0))
     reported = sum((call.reported_cost_usd or Decimal(0) for call in known), Decimal(0))
-    what = counted(number, noun) if noun == "call" else f"{counted(number, noun)}, {counted(len(calls), 'call')}"
+    what = (
+        format_count(number, noun)
+        if noun == "call"
+        else f"{format_count(number, noun)}, {format_count(len(calls), 'call')}"
+    )
     if not known:
         return f"{what}: no call has both a computed and a reported cost"
     of = "" if len(known) == len(calls) else f" over the {len(known):,} calls with both"
@@ -218,4 +222,4 @@ def _shorten(value: Any) -> str | None:
     if value is None:
         return None
     text = value if isinstance(value, str) else json.dumps(value, default=str)
-    return shortened(text, _SHOWN_CHARACTERS)
+    return shorten(text, _SHOWN_CHARACTERS)

@@ -35,17 +35,17 @@ from twinbench.cli.output import (
     Column,
     Format,
     Table,
+    make_printable,
     print_json,
     print_notice,
     print_table,
-    printable,
     progress,
     rank_cells,
 )
 from twinbench.cli.plugin_options import PluginOptions
 from twinbench.cli.signals import stop_on_signals
-from twinbench.display.wording import counted
-from twinbench.statistics import LEVEL, RESAMPLES
+from twinbench.display.wording import format_count
+from twinbench.statistics import DEFAULT_LEVEL, DEFAULT_RESAMPLES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -175,8 +175,8 @@ def run(
     ] = 2,
     cluster: ClusterOptions,
     min_free_mib: MinFreeOption = 2048,
-    resamples: ResamplesOption = RESAMPLES,
-    level: LevelOption = LEVEL,
+    resamples: ResamplesOption = DEFAULT_RESAMPLES,
+    level: LevelOption = DEFAULT_LEVEL,
     in_sample: InSampleRunOption = False,
     plugins: PluginOptions,
     json_: JsonOption = False,
@@ -224,16 +224,19 @@ def run(
     done = result.runs
     stopped = [run for run in done if run.summary.stopped is not None]
     for run in stopped:
-        typer.echo(printable(f"{run.router}, seed {run.seed}, stopped: {run.summary.stopped}"), err=True)
+        typer.echo(make_printable(f"{run.router}, seed {run.seed}, stopped: {run.summary.stopped}"), err=True)
     if not stopped and (left := sum(run.summary.left for run in done)):
         cases = len(rehearsal.tasks) * len(done)
-        told = f"interrupted after {cases - left:,} of {counted(cases, 'case')}; results so far: {result.folder}; run "
-        typer.echo(printable(f"{told}the same command with --runs {result.folder} to continue"), err=True)
+        told = (
+            f"interrupted after {cases - left:,} of {format_count(cases, 'case')}; results so far: "
+            f"{result.folder}; run "
+        )
+        typer.echo(make_printable(f"{told}the same command with --runs {result.folder} to continue"), err=True)
         raise typer.Exit(INTERRUPTED)
     failed = [each for each in result.standings.routers if each.failure is not None]
     if json_ or form is not Format.table:  # the table for people has these notes already
         for note in (note for each in failed for note in each.failure_notes):
-            typer.echo(printable(f"error: {note}"), err=True)
+            typer.echo(make_printable(f"error: {note}"), err=True)
     if stopped or failed or any(run.summary.score.count("infra") or run.summary.score.count("cap") for run in done):
         raise typer.Exit(1)
 
@@ -256,7 +259,7 @@ def build(
     if json_:
         print_json({"ready": ready, "failed": {image: str(error) for image, error in failed.items()}})
     else:
-        typer.echo(f"{counted(len(ready), 'image')} ready, for {counted(len(chosen), 'task')}")
+        typer.echo(f"{format_count(len(ready), 'image')} ready, for {format_count(len(chosen), 'task')}")
         for image, error in failed.items():
             typer.echo(f"error: {image}: {error}", err=True)
     if failed:
@@ -434,8 +437,8 @@ def _table_notes(result: RehearsalResult) -> list[str]:
     infra = sum(run.summary.score.count("infra") for run in result.runs)
     under = f"seed {seeds[0]}" if len(seeds) == 1 else f"mean of {len(seeds)} seeds"
     notes = [
-        f"{counted(len(rehearsal.tasks), 'task')}, {under}; skills {rehearsal.sources.get('skills')}; "
-        + (f"{counted(infra, 'case')} lost to infrastructure" if infra else "no case lost to infrastructure"),
+        f"{format_count(len(rehearsal.tasks), 'task')}, {under}; skills {rehearsal.sources.get('skills')}; "
+        + (f"{format_count(infra, 'case')} lost to infrastructure" if infra else "no case lost to infrastructure"),
         f"prices of pool {pool.name}; penalty of an unresolved case: {pool.unresolved_penalty_usd} USD",
     ]
     notes = [*(note for each in result.standings.routers for note in each.failure_notes), *notes]

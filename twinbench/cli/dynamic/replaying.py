@@ -26,7 +26,7 @@ from twinbench.cli.options import (
 )
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, progress
 from twinbench.cli.plugin_options import PluginOptions
-from twinbench.display.wording import counted, shortened
+from twinbench.display.wording import format_count, shorten
 
 if TYPE_CHECKING:
     from dynamic_track.running.replay import ReplayResult
@@ -131,7 +131,7 @@ def _replay_table(replayed: ReplayResult, run_dir: Path) -> Table:
         }
         for each in replayed.differences
     ]
-    notes = [f"{counted(replayed.cases, 'trial')} replayed, {replayed.equal:,} equal"]
+    notes = [f"{format_count(replayed.cases, 'trial')} replayed, {replayed.equal:,} equal"]
     title = f"Replay of {run_dir}"
     if replayed.origin.is_simulated:
         title = f"{replayed.origin.heading}; {title[0].lower()}{title[1:]}"
@@ -140,4 +140,4 @@ def _replay_table(replayed: ReplayResult, run_dir: Path) -> Table:
 
 def _shorten(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, default=str)
-    return shortened(text, _SHOWN_CHARACTERS)
+    return shorten(text, _SHOWN_CHARACTERS)

@@ -35,22 +35,22 @@ from twinbench.cli.output import (
     Column,
     Format,
     Table,
+    make_printable,
     print_json,
     print_notice,
     print_table,
-    printable,
     progress,
     write_text,
 )
 from twinbench.cli.plugin_options import PluginOptions
 from twinbench.cli.signals import stop_on_signals
-from twinbench.display.wording import counted
+from twinbench.display.wording import format_count
 
 if TYPE_CHECKING:
     from dynamic_track.running.estimate import Estimate
     from dynamic_track.running.preparing import PreparedRun
     from dynamic_track.running.runner import RunSummary
-    from twinbench.outcomes.foreseen import Foreseen
+    from twinbench.outcomes.foreseen import Forecast
     from twinbench.storage.manifests import LiveManifest
 
 _SHOWN_CHARACTERS = 300
@@ -276,7 +276,7 @@ def run(
         if json_:
             print_json({"file": str(path), **commitment.model_dump(mode="json")}, output)
         else:
-            write_text(printable(f"{path}\nPost it as results/commitments/{path.name} before the run.\n"), output)
+            write_text(make_printable(f"{path}\nPost it as results/commitments/{path.name} before the run.\n"), output)
         return
     prepared.check_gateway()
     if not json_ and not yes and prepared.cap is not None:
@@ -294,38 +294,42 @@ def run(
     else:
         print_table(_run_table(summary, prepared.setup.router.name, prepared.setup.pool), form, output)
     if summary.stopped is not None:
-        typer.echo(printable(f"stopped: {summary.stopped}; {counted(summary.left, 'trial')} left"), err=True)
+        typer.echo(make_printable(f"stopped: {summary.stopped}; {format_count(summary.left, 'trial')} left"), err=True)
         raise typer.Exit(1)
     if summary.left:
-        typer.echo(f"interrupted: {counted(summary.left, 'trial')} left; run the same command to continue", err=True)
+        typer.echo(
+            f"interrupted: {format_count(summary.left, 'trial')} left; run the same command to continue", err=True
+        )
         raise typer.Exit(INTERRUPTED)
     failed = summary.router_failure is not None
     if failed and (json_ or form is not Format.table):  # the table for people has these notes already
         for note in summary.score.failure_notes(prepared.setup.router.name):
-            typer.echo(printable(f"error: {note}"), err=True)
+            typer.echo(make_printable(f"error: {note}"), err=True)
     if failed or summary.score.count("infra") or summary.score.count("cap"):
         raise typer.Exit(1)
 
 
 def _estimate_text(foreseen: Estimate, cap: Decimal | None) -> str:
     basis = (
-        f"from {counted(foreseen.measured_on, 'finished case')}"
+        f"from {format_count(foreseen.measured_on, 'finished case')}"
         if foreseen.measured_on
         else "for an assumed case: cheapest model with a warm cache to most expensive with a cold one"
     )
     said = (
-        f"{counted(foreseen.cases, 'trial')} to run, about {foreseen.least_usd:.2f} to {foreseen.most_usd:.2f} USD "
+        f"{format_count(foreseen.cases, 'trial')} to run, about {foreseen.least_usd:.2f} to "
+        f"{foreseen.most_usd:.2f} USD "
         f"({basis}); " + ("without a cap" if cap is None else f"capped at {cap} USD")
     )
     if foreseen.starved > 0:
         said += (
-            f"\nunder this cap {counted(foreseen.starved, 'worker')} of {foreseen.workers} will have to wait: up to "
+            f"\nunder this cap {format_count(foreseen.starved, 'worker')} of {foreseen.workers} will "
+            "have to wait: up to "
             f"{foreseen.call_usd:.2f} USD are reserved for each call of the most expensive model in flight"
         )
     return said
 
 
-def _foreseen(prepared: PreparedRun, table: str, tiers: list[str]) -> Foreseen:
+def _foreseen(prepared: PreparedRun, table: str, tiers: list[str]) -> Forecast:
     """What a table of outcomes says of the planned cases."""
     from twinbench.api.outcomes import foresee_cases
     from twinbench.cli.outcomes.options import pairs_of
@@ -339,20 +343,20 @@ def _foreseen(prepared: PreparedRun, table: str, tiers: list[str]) -> Foreseen:
     )
 
 
-def _print_plan(prepared: PreparedRun, foreseen: Foreseen | None, *, json_: bool, output: str) -> None:
+def _print_plan(prepared: PreparedRun, foreseen: Forecast | None, *, json_: bool, output: str) -> None:
     """What a run would do, and what a table of outcomes says of that."""
     if json_:
         print_json(prepared.to_json() | ({} if foreseen is None else {"outcomes": foreseen.to_json()}), output)
         return
     setup = prepared.setup
-    cases = counted(len(prepared.cases), "case") + (f", {setup.trials} times each" if setup.trials > 1 else "")
+    cases = format_count(len(prepared.cases), "case") + (f", {setup.trials} times each" if setup.trials > 1 else "")
     shard = "" if setup.shard is None else f", shard {setup.shard[0]} of {setup.shard[1]}"
     lines = [
         f"{setup.router.name} on {cases}{shard}, pool {setup.pool.name}: nothing was run",
         _estimate_text(prepared.estimate, prepared.cap),
-        *([] if foreseen is None else foreseen.lines()),
+        *([] if foreseen is None else foreseen.sentences()),
     ]
-    write_text(printable("".join(f"{line}\n" for line in lines)), output)
+    write_text(make_printable("".join(f"{line}\n" for line in lines)), output)
 
 
 def _confirm(estimate: Estimate, cap: Decimal) -> None:
@@ -389,7 +393,7 @@ def _run_table(summary: RunSummary, router: str, pool: LiveManifest) -> Table:
     spent = f"spent {summary.score.spend_usd:.4f} USD"
     notes = [
         *summary.score.failure_notes(router),
-        f"{counted(len(rows), 'case')}: {told}; {spent}",
+        f"{format_count(len(rows), 'case')}: {told}; {spent}",
         *_reported_cost_notes(summary),
         *pool.division_notes,
         f"run directory: {summary.run}",
@@ -408,5 +412,5 @@ def _reported_cost_notes(summary: RunSummary) -> list[str]:
         return []
     reported = sum(float(trial.reported_usd or 0) for trial in told)
     computed = sum(float(trial.cost_usd) for trial in told)
-    cases = counted(len(told), "case")
+    cases = format_count(len(told), "case")
     return [f"the provider reports {reported:.4f} USD for {cases}, {reported - computed:+.4f} vs the locked prices"]

@@ -11,7 +11,7 @@ import typer
 from twinbench.cli.dynamic.options import NewRunOption, RunArgument, RunsArgument
 from twinbench.cli.options import FormatOption, JsonOption, OutputOption
 from twinbench.cli.output import Column, Format, Table, print_json, print_table
-from twinbench.display.wording import counted
+from twinbench.display.wording import format_count
 
 if TYPE_CHECKING:
     from dynamic_track.running.run_state import RunState
@@ -109,7 +109,7 @@ def merge(
     if json_:
         print_json(state.to_json())
     else:
-        typer.echo(f"{counted(len(run_dirs), 'run')} merged into {run_dir}: {_state_counts(state)}")
+        typer.echo(f"{format_count(len(run_dirs), 'run')} merged into {run_dir}: {_state_counts(state)}")
 
 
 def list_(
@@ -138,7 +138,7 @@ def list_(
         Column("problem", "Problem"),
     ]
     shown = [{**row, "mib": row["bytes"] / 2**20} for row in rows]
-    notes = [f"{counted(len(rows), 'run')}, {sum(row['mib'] for row in shown):.1f} MiB in all"]
+    notes = [f"{format_count(len(rows), 'run')}, {sum(row['mib'] for row in shown):.1f} MiB in all"]
     print_table(Table(f"Runs in {_folder(folder)}", columns, shown, notes), form, output)
 
 
@@ -162,14 +162,14 @@ def rm(
             raise UsageError(f"{run.path} is active; stop it first: twinbench dynamic stop {run.path}")
     if not yes:
         if json_ or not sys.stdin.isatty():
-            raise UsageError(f"this permanently removes {counted(len(runs), 'run')}: add --yes")
-        typer.confirm(f"Permanently remove {counted(len(runs), 'run')}?", abort=True, err=True)
+            raise UsageError(f"this permanently removes {format_count(len(runs), 'run')}: add --yes")
+        typer.confirm(f"Permanently remove {format_count(len(runs), 'run')}?", abort=True, err=True)
     for run in runs:
         shutil.rmtree(run.path)
     if json_:
         print_json({"removed": [str(run.path) for run in runs]})
     else:
-        typer.echo(f"{counted(len(runs), 'run')} removed")
+        typer.echo(f"{format_count(len(runs), 'run')} removed")
 
 
 def _run_rows(folder: Path | None) -> list[dict[str, Any]]:

@@ -20,9 +20,18 @@ from twinbench.cli.options import (
     ResamplingOptions,
     StoreOption,
 )
-from twinbench.cli.output import RANK_COLUMNS, Column, Format, Table, print_json, print_table, printable, rank_cells
-from twinbench.display.wording import counted
-from twinbench.statistics import LEVEL, RESAMPLES
+from twinbench.cli.output import (
+    RANK_COLUMNS,
+    Column,
+    Format,
+    Table,
+    make_printable,
+    print_json,
+    print_table,
+    rank_cells,
+)
+from twinbench.display.wording import format_count
+from twinbench.statistics import DEFAULT_LEVEL, DEFAULT_RESAMPLES
 
 if TYPE_CHECKING:
     from dynamic_track.results.live_score import LiveScore, RunComparison
@@ -74,8 +83,8 @@ def score(
         ),
     ] = False,
     prices: PricesOption = None,
-    resamples: ResamplesOption = RESAMPLES,
-    level: LevelOption = LEVEL,
+    resamples: ResamplesOption = DEFAULT_RESAMPLES,
+    level: LevelOption = DEFAULT_LEVEL,
     json_: JsonOption = False,
     form: FormatOption = Format.table,
     output: OutputOption = "-",
@@ -144,15 +153,17 @@ def score(
         )
     if json_ or not form.for_people:  # a table for people has these notes already
         for note in (_DIFFERENT, *common.notes) if of_common else ():
-            typer.echo(printable(f"note: {note}"), err=True)
+            typer.echo(make_printable(f"note: {note}"), err=True)
         _print_failed(failed)
     missing = sum(len(run.missing) for run in runs)
     if missing:
-        what = f"{counted(missing, 'planned trial')} not in the journal"
+        what = f"{format_count(missing, 'planned trial')} not in the journal"
         typer.echo(f"note: {what}: continue the runs, and score again", err=True)
     left = sum(each.score.count("infra") + each.score.count("cap") + each.run.unended for each in scores)
     if left and not exclude_infra:
-        typer.echo(f"note: {counted(left, 'trial')} without a verdict: continue the runs, and score again", err=True)
+        typer.echo(
+            f"note: {format_count(left, 'trial')} without a verdict: continue the runs, and score again", err=True
+        )
     if missing or failed or (left and not exclude_infra):
         raise typer.Exit(1)
 
@@ -167,8 +178,8 @@ def compare(
     ],
     *,
     prices: PricesOption = None,
-    resamples: ComparedResamplesOption = RESAMPLES,
-    level: LevelOption = LEVEL,
+    resamples: ComparedResamplesOption = DEFAULT_RESAMPLES,
+    level: LevelOption = DEFAULT_LEVEL,
     json_: JsonOption = False,
     form: FormatOption = Format.table,
     output: OutputOption = "-",
@@ -178,12 +189,12 @@ def compare(
     Exit code 1 if a router failed in every case, so that the comparison says little.
     """
     from dynamic_track.results.common import common_cases
-    from dynamic_track.results.live_score import compared, failed_runs
+    from dynamic_track.results.live_score import compare_two_runs, failed_runs
     from dynamic_track.results.loading import load_run
 
     drawing = ComparisonResamplingOptions(resamples=resamples, level=level).resampling()
     what_if = _prices(prices)
-    found = compared(load_run(first, what_if), load_run(second, what_if), drawing)
+    found = compare_two_runs(load_run(first, what_if), load_run(second, what_if), drawing)
     common = common_cases((found.first, found.second))
     if json_:
         print_json({**found.to_json(), "common": common.to_json()}, output)
@@ -199,7 +210,7 @@ def _print_failed(runs: Sequence[LoadedRun]) -> None:
     """Print the routers that failed in every case to standard error."""
     for run in runs:
         for note in run.score.failure_notes(run.display_router, bill_usd=float(run.score.bill_usd)):
-            typer.echo(printable(f"error: {note}"), err=True)
+            typer.echo(make_printable(f"error: {note}"), err=True)
 
 
 def _with_caveat_column(table: Table, runs: Sequence[LoadedRun], form: Format) -> Table:
@@ -371,7 +382,7 @@ def _comparison_table(found: RunComparison, different: Sequence[str]) -> Table:
     won = found.resolved
     who = f"first: {found.first.display_router}; second: {found.second.display_router}"
     notes = [
-        f"{who}; {counted(found.cases, 'common case')}",
+        f"{who}; {format_count(found.cases, 'common case')}",
         f"bill of the first minus that of the second: {found.bill_usd:+.4f} USD {interval}{needed}",
         f"resolved by only one: {won.first_only} by the first, {won.second_only} by the second; exact p {won.p:.3g}",
         *different,

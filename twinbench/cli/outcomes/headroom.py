@@ -121,12 +121,12 @@ def _refuse_page(html: str, workloads: int, *, json_: bool) -> None:
 
 
 def _write_page(found: Headroom, html: str, command: str) -> None:
-    from twinbench.cli.output import printable, write_text
-    from twinbench.outcomes.report import page
+    from twinbench.cli.output import make_printable, write_text
+    from twinbench.outcomes.report import make_page
 
-    written = page(found, command)
+    written = make_page(found, command)
     write_text(written, html)
-    typer.echo(f"{printable(html)}: {len(written.encode()):,} bytes, opens offline", err=True)
+    typer.echo(f"{make_printable(html)}: {len(written.encode()):,} bytes, opens offline", err=True)
 
 
 def _command(
@@ -139,7 +139,7 @@ def _command(
 ) -> str:
     from pathlib import Path
 
-    from twinbench.cli.pages import spelled
+    from twinbench.cli.pages import command_text
 
     options: dict[str, Any] = {
         "--tiers": ",".join(f"{tier}={model}" for tier, model in found.tiers.items()),
@@ -154,7 +154,7 @@ def _command(
         "--seed": resampling.seed,
         "--html": Path(html).name,
     }
-    return spelled(["twinbench", "outcomes", "headroom", found.info.name], options)
+    return command_text(["twinbench", "outcomes", "headroom", found.info.name], options)
 
 
 def _table(found: list[Headroom]) -> Table:

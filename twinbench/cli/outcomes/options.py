@@ -11,7 +11,7 @@ import typer
 
 from twinbench.cli.help import Panel
 from twinbench.cli.options import LevelOption, ResamplingOptions, SeedOption
-from twinbench.statistics import LEVEL, RESAMPLES
+from twinbench.statistics import DEFAULT_LEVEL, DEFAULT_RESAMPLES
 
 
 def _tables(context: typer.Context, incomplete: str) -> list[str]:
@@ -89,8 +89,8 @@ class OutcomesResamplingOptions(ResamplingOptions):
             help="How often tasks are drawn again for intervals; 0: no intervals.",
             rich_help_panel=Panel.STATISTICS,
         ),
-    ] = RESAMPLES
-    level: LevelOption = LEVEL
+    ] = DEFAULT_RESAMPLES
+    level: LevelOption = DEFAULT_LEVEL
     seed: SeedOption = 0
 
 

@@ -8,8 +8,8 @@ import typer
 
 from twinbench.cli.options import FormatOption, JsonOption, OutputOption, StoreOption
 from twinbench.cli.outcomes.options import TableArgument
-from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
-from twinbench.display.wording import counted
+from twinbench.cli.output import Column, Format, Table, make_printable, print_json, print_table, progress
+from twinbench.display.wording import format_count
 
 
 def import_(
@@ -56,29 +56,29 @@ def import_(
     """
     from twinbench.api.outcomes import read_outcomes
     from twinbench.outcomes.columns import parse_columns
-    from twinbench.outcomes.keeping import Told, keep_table, refuse_existing
-    from twinbench.outcomes.reading import Wanted
+    from twinbench.outcomes.keeping import Provenance, require_free_name, store_table
+    from twinbench.outcomes.reading import ReadOptions
     from twinbench.storage.store import Store
 
-    opened, told = Store(store), Told(origin, licence, note)
-    wanted = Wanted(parse_columns(column or []), model, workload)
-    refuse_existing(name, opened, replace=replace)
+    opened, told = Store(store), Provenance(origin, licence, note)
+    wanted = ReadOptions(parse_columns(column or []), model, workload)
+    require_free_name(name, opened, replace=replace)
     with progress() as shown:
         shown("reading outcomes", 0, None)
         read, caveat = read_outcomes(paths, wanted)
-        info = keep_table(read, name, opened, told.with_note(caveat), replace=replace)
+        info = store_table(read, name, opened, told.with_note(caveat), replace=replace)
     for each in read.notes:
-        typer.echo(printable(f"note: {each}"), err=True)
+        typer.echo(make_printable(f"note: {each}"), err=True)
     if json_:
         print_json(info.to_json())
         return
     typer.echo(
-        f"imported {info.name}: {counted(info.outcomes, 'outcome')}, {counted(info.models, 'model')} on "
-        f"{counted(info.tasks, 'task')} of {printable(', '.join(info.workloads))}; "
-        f"{counted(info.unknown_verdicts, 'unknown verdict')}, {counted(info.unknown_costs, 'unknown cost')}"
+        f"imported {info.name}: {format_count(info.outcomes, 'outcome')}, {format_count(info.models, 'model')} on "
+        f"{format_count(info.tasks, 'task')} of {make_printable(', '.join(info.workloads))}; "
+        f"{format_count(info.unknown_verdicts, 'unknown verdict')}, {format_count(info.unknown_costs, 'unknown cost')}"
     )
     if info.note:
-        typer.echo(printable(info.note))
+        typer.echo(make_printable(info.note))
     typer.echo(f"next: twinbench outcomes show {info.name}")
 
 
@@ -99,7 +99,7 @@ def list_(
     opened = Store(store)
     found, damaged = list_tables(opened)
     for error in damaged:
-        typer.echo(printable(f"error: {error}"), err=True)
+        typer.echo(make_printable(f"error: {error}"), err=True)
     if json_:
         print_json({"tables": [info.to_json() for info in found]}, output)
     else:
@@ -158,7 +158,7 @@ def show(
         *([f"licence: {info.licence}"] if info.licence else []),
         f"columns: {', '.join(f'{field} is {column}' for field, column in info.columns.items())}",
     ]
-    title = f"Outcomes {name}: {counted(info.models, 'model')}, {counted(info.tasks, 'task')}"
+    title = f"Outcomes {name}: {format_count(info.models, 'model')}, {format_count(info.tasks, 'task')}"
     print_table(Table(title, columns, rows, notes, caveat=info.note or None), form, output)
 
 

@@ -11,14 +11,14 @@ import typer
 
 from twinbench.cli.help import Group, Panel
 from twinbench.cli.options import BankArgument, FormatOption, JsonOption, OutputOption, SplitOption, StoreOption
-from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
+from twinbench.cli.output import Column, Format, Table, make_printable, print_json, print_table, progress
 from twinbench.cli.static import bank_review
 from twinbench.cli.static.bank_build import build
 from twinbench.cli.static.bank_card import card
 from twinbench.cli.static.bank_check import check, print_leaks, quick_check
 from twinbench.cli.static.bank_outcomes import from_outcomes
 from twinbench.cli.static.bank_split import grouping_summary, groups_column, split
-from twinbench.display.wording import counted, did_you_mean, trajectories
+from twinbench.display.wording import did_you_mean, format_count, format_trajectories
 
 if TYPE_CHECKING:
     from static_track.banks.bank_info import BankInfo
@@ -153,7 +153,7 @@ def pull(
         if pulled.imported:
             _score_references(pulled.info, opened, shown)
     for difference in pulled.differences:
-        typer.echo(printable(f"note: {difference}"), err=True)
+        typer.echo(make_printable(f"note: {difference}"), err=True)
     if json_:
         told = {"imported_now": pulled.imported, "downloaded": pulled.downloaded, "differences": pulled.differences}
         print_json(pulled.info.to_json_with_caveat() | told)
@@ -190,24 +190,26 @@ def _tell_left_out(problems: Sequence[Problem]) -> None:
     if not problems:
         return
     for problem in problems[:SHOWN_PROBLEMS]:
-        typer.echo(printable(f"error: {problem}"), err=True)
+        typer.echo(make_printable(f"error: {problem}"), err=True)
     if len(problems) > SHOWN_PROBLEMS:
         typer.echo(f"… and {len(problems) - SHOWN_PROBLEMS} more (--json lists all)", err=True)
     files = len({problem.source for problem in problems})
-    typer.echo(f"{counted(files, 'file')} left out; all others were imported", err=True)
+    typer.echo(f"{format_count(files, 'file')} left out; all others were imported", err=True)
 
 
 def _tell_imported(info: BankInfo) -> None:
     labels = "" if info.labelled else ", without labels"
     typer.echo(
-        f"imported {info.name}: {counted(info.rows, 'row')}, {trajectories(info.trajectories, info.groups)}{labels}, "
+        f"imported {info.name}: {format_count(info.rows, 'row')}, "
+        f"{format_trajectories(info.trajectories, info.groups)}{labels}, "
         f"sha256 {info.sha256}"
     )
     if info.caveat is not None and (info.labelled or info.caveats):
-        typer.echo(printable(info.caveat))
+        typer.echo(make_printable(info.caveat))
     if info.heldout_trajectories:
         typer.echo(
-            f"instances of heldout100: {trajectories(info.heldout_trajectories)}, which are in the part heldout only"
+            f"instances of heldout100: {format_trajectories(info.heldout_trajectories)}, which are in "
+            "the part heldout only"
         )
     next_ = "score depth-rule sticky" if info.labelled else "predict sticky"
     typer.echo(f"next: twinbench static {next_} --bank {info.name}")
@@ -242,7 +244,7 @@ def list_(
         # A read-only store is listed as it is.
     banks, damaged = list_banks(opened)
     for error in damaged:
-        typer.echo(printable(f"error: {error}"), err=True)
+        typer.echo(make_printable(f"error: {error}"), err=True)
     if json_:
         print_json({"banks": [info.to_json_with_caveat() for info in banks]}, output)
     else:
@@ -316,17 +318,17 @@ def show(
         f"canonical export sha256 {bank.info.sha256}",
         *(
             f"split {each['name']} (seed {each['seed']}): "
-            + ", ".join(f"{part} {trajectories(len(numbers))}" for part, numbers in each["parts"].items())
+            + ", ".join(f"{part} {format_trajectories(len(numbers))}" for part, numbers in each["parts"].items())
             + f"; {grouping_summary(each.get('near_duplicates'), each.get('named_groups'))}"
             for each in splits
         ),
     ]
     if bank.info.heldout_trajectories:
-        notes.append(f"part heldout: {trajectories(bank.info.heldout_trajectories)}, instances of heldout100")
+        notes.append(f"part heldout: {format_trajectories(bank.info.heldout_trajectories)}, instances of heldout100")
     print_table(
         Table(
-            f"Bank {name}: {counted(bank.info.rows, 'row')}"
-            + (f", {trajectories(info.trajectories, info.groups)}" if info.groups < info.trajectories else ""),
+            f"Bank {name}: {format_count(bank.info.rows, 'row')}"
+            + (f", {format_trajectories(info.trajectories, info.groups)}" if info.groups < info.trajectories else ""),
             columns,
             workloads,
             notes,
@@ -355,12 +357,12 @@ def validate(
     from static_track.banks.importing import validate_file
     from static_track.banks.opening import validate_bank
     from twinbench.errors import SHOWN_PROBLEMS, UsageError
-    from twinbench.reading.input_files import is_there
+    from twinbench.reading.input_files import path_exists
     from twinbench.storage.store import Store
 
     opened = Store(store)
     with progress() as shown:
-        if target == "-" or is_there(Path(target)):
+        if target == "-" or path_exists(Path(target)):
             rows, problems = validate_file(target, shown)
         elif target in EMBEDDED or opened.pointer_exists(target):
             if target in EMBEDDED:
@@ -376,10 +378,12 @@ def validate(
         print_json({"target": target, "valid_rows": rows, "problems": [problem.to_json() for problem in problems]})
     else:
         for problem in problems[:SHOWN_PROBLEMS]:
-            typer.echo(printable(problem), err=True)
+            typer.echo(make_printable(problem), err=True)
         if len(problems) > SHOWN_PROBLEMS:
             typer.echo(f"… and {len(problems) - SHOWN_PROBLEMS} more (--json lists all)", err=True)
-        typer.echo(printable(f"{target}: {counted(rows, 'valid row')}, {counted(len(problems), 'problem')}"))
+        typer.echo(
+            make_printable(f"{target}: {format_count(rows, 'valid row')}, {format_count(len(problems), 'problem')}")
+        )
     if problems:
         raise typer.Exit(1)
 
@@ -430,9 +434,9 @@ def export(
         print_json({"name": name, "split": split, "output": output, "rows": rows, "sha256": sha256} | told)
         return
     if output != "-":
-        typer.echo(printable(f"{counted(rows, 'row')}: {output}"), err=True)
+        typer.echo(make_printable(f"{format_count(rows, 'row')}: {output}"), err=True)
     if bank.info.caveat is not None:
-        typer.echo(printable(f"note: {bank.info.caveat}"), err=True)
+        typer.echo(make_printable(f"note: {bank.info.caveat}"), err=True)
 
 
 @app.command()

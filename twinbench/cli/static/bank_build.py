@@ -15,9 +15,9 @@ import typer
 
 from twinbench.cli import INTERRUPTED
 from twinbench.cli.options import FormatOption, JsonOption, OutputOption
-from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress, write_text
+from twinbench.cli.output import Column, Format, Table, make_printable, print_json, print_table, progress, write_text
 from twinbench.cli.signals import stop_on_signals
-from twinbench.display.wording import counted
+from twinbench.display.wording import format_count
 from twinbench.routing.tiers import TIER_LABELS
 
 if TYPE_CHECKING:
@@ -163,14 +163,19 @@ def _print_estimate(found: BuildEstimate, *, json_: bool, output: str) -> None:
         print_json(found.to_json(), output)
         return
     tiers = "; ".join(f"{tier}: {', '.join(candidates)}" for tier, candidates in found.tiers.items())
-    basis = f"{found.seeds:,} tasks have a seed; {counted(found.assumed_steps, 'step')} assumed for each other task"
+    basis = (
+        f"{found.seeds:,} tasks have a seed; {format_count(found.assumed_steps, 'step')} assumed for each other task"
+    )
     lines = [
-        f"{counted(found.tasks, 'task')}, nothing was executed",
+        f"{format_count(found.tasks, 'task')}, nothing was executed",
         f"tiers: {tiers}" + _missing(found.tiers_not_executed),
-        f"at most {counted(found.most_executions, 'execution')}, of which {found.kept_executions:,} are done ({basis})",
+        (
+            f"at most {format_count(found.most_executions, 'execution')}, of which "
+            f"{found.kept_executions:,} are done ({basis})"
+        ),
         f"at most {found.worst_usd:.2f} USD, if every execution costs as much as it can",
     ]
-    write_text("".join(f"{printable(line)}\n" for line in lines), output)
+    write_text("".join(f"{make_printable(line)}\n" for line in lines), output)
 
 
 def _missing(tiers: Sequence[str]) -> str:
@@ -189,7 +194,10 @@ def _table(built: BuildResult) -> Table:
     ]
     labelled, left_out = manifest["trajectories"], len(manifest["left_out"])
     notes = [
-        f"{counted(labelled, 'task')} labelled, {left_out:,} left out; step rule {manifest['search']['step_rule']}",
+        (
+            f"{format_count(labelled, 'task')} labelled, {left_out:,} left out; step rule "
+            f"{manifest['search']['step_rule']}"
+        ),
         *_left_out(built),
         _spent(built.state),
     ]
@@ -197,7 +205,9 @@ def _table(built: BuildResult) -> Table:
         notes.append(f"no candidate, so no label: {', '.join(built.tiers_not_executed)}")
     notes.append(f"next: twinbench bank import {built.directory} --name {manifest['name']}")
     caveat = manifest["caveat"]
-    return Table(f"Bank {manifest['name']}: {counted(manifest['rows'], 'row')}", columns, rows, notes, caveat=caveat)
+    return Table(
+        f"Bank {manifest['name']}: {format_count(manifest['rows'], 'row')}", columns, rows, notes, caveat=caveat
+    )
 
 
 def _left_out(built: BuildResult) -> list[str]:
@@ -215,7 +225,8 @@ def _names(tasks: Sequence[str]) -> str:
 
 def _spent(state: BuildState) -> str:
     return (
-        f"{counted(state.executions, 'execution')} ({state.executed_now:,} now), {state.cost_usd:.4f} USD of calls: "
+        f"{format_count(state.executions, 'execution')} ({state.executed_now:,} now), "
+        f"{state.cost_usd:.4f} USD of calls: "
         f"{state.spent_usd:.4f} spent, {state.saved_usd:.4f} saved by the response cache"
     )
 
@@ -237,13 +248,13 @@ def _finish(built: BuildResult) -> None:
     for each in lost[:_SHOWN_TASKS]:
         assert each.cause is not None  # noqa: S101 - chosen above
         said = f": {each.detail}" if each.detail else ""
-        typer.echo(printable(f"{each.task.id} is unfinished: {CAUSES[each.cause].meaning}{said}"), err=True)
+        typer.echo(make_printable(f"{each.task.id} is unfinished: {CAUSES[each.cause].meaning}{said}"), err=True)
     for cause, number in Counter(each.cause for each in lost if each.cause is not None).items():
         remedy = "raise the cap: --usd, or usd of [proposer]" if cause == Cause.cap else CAUSES[cause].remedy
         advice = f": {remedy}" if remedy else ""
-        typer.echo(printable(f"{counted(number, 'task')} unfinished with cause {cause}{advice}"), err=True)
+        typer.echo(make_printable(f"{format_count(number, 'task')} unfinished with cause {cause}{advice}"), err=True)
     typer.echo(
-        f"stopped: {counted(len(built.unfinished_tasks), 'task')} of {built.state.tasks:,} left; "
+        f"stopped: {format_count(len(built.unfinished_tasks), 'task')} of {built.state.tasks:,} left; "
         f"{_spent(built.state)}; run the same command to continue; nothing is executed twice",
         err=True,
     )
@@ -277,11 +288,12 @@ class _BuildProgress:
         with suppress(OSError):
             capped = "" if self._cap is None else f" of {self._cap}"
             so_far = (
-                f"{state.done:,} of {counted(state.tasks, 'task')}, {counted(state.executions, 'execution')}, "
+                f"{state.done:,} of {format_count(state.tasks, 'task')}, "
+                f"{format_count(state.executions, 'execution')}, "
                 f"{state.spent_usd:.4f}{capped} USD spent, {state.saved_usd:.4f} saved"
             )
             if self._live is None and ended is not None:
-                typer.echo(printable(f"{ended.task.id}: {_result_text(ended)} ({so_far})"), err=True)
+                typer.echo(make_printable(f"{ended.task.id}: {_result_text(ended)} ({so_far})"), err=True)
             elif self._live is not None and (ended is not None or time.monotonic() - self._drawn > _REDRAW_EVERY_S):
                 from rich.text import Text
 

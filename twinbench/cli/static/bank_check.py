@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from twinbench.cli.options import BankArgument, FormatOption, JsonOption, OutputOption, SplitOption, StoreOption
-from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, progress
-from twinbench.display.wording import counted
+from twinbench.cli.output import Column, Format, Table, make_printable, print_json, print_table, progress
+from twinbench.display.wording import format_count
 
 if TYPE_CHECKING:
     from static_track.banks.bank_info import BankInfo
@@ -54,13 +54,13 @@ def check(
             Column("reason", "Reason"),
         ]
         title = (
-            f"Label leaks of {name}: {counted(report.rows, 'row')} in {counted(report.groups, 'group')}, "
+            f"Label leaks of {name}: {format_count(report.rows, 'row')} in {format_count(report.groups, 'group')}, "
             f"{report.largest_class:.1f} % of the labels are the largest class"
         )
         print_table(Table(title, columns, report.records(), report.notes, caveat=report.caveat), form, output)
     if report.failed:
         failed = ", ".join(each.name for each in report.checks if each.status == "fail")
-        typer.echo(f"error: failed checks: {printable(failed)}", err=True)
+        typer.echo(f"error: failed checks: {make_printable(failed)}", err=True)
         raise typer.Exit(1)
 
 
@@ -81,7 +81,7 @@ def print_leaks(info: BankInfo, found: list[LeakCheck]) -> None:
     if len(found) > _NAMED_AT_IMPORT:
         named.append(f"{len(found) - _NAMED_AT_IMPORT} more")
     typer.echo(
-        printable(
+        make_printable(
             f"note: labels can be predicted without reading the conversation, by {', '.join(named)}: "
             f"twinbench bank check {info.name}"
         ),

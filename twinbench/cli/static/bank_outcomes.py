@@ -10,8 +10,8 @@ import typer
 from twinbench.cli.options import JsonOption, StoreOption
 from twinbench.cli.outcomes.headroom import TiersOption
 from twinbench.cli.outcomes.options import TableArgument, WorkloadOption, pairs_of
-from twinbench.cli.output import print_json, printable, progress
-from twinbench.display.wording import counted
+from twinbench.cli.output import make_printable, print_json, progress
+from twinbench.display.wording import format_count
 
 
 class Hopeless(StrEnum):
@@ -71,8 +71,8 @@ def from_outcomes(
         print_json(info.to_json_with_caveat() | {"tasks": counts.to_json()})
         return
     typer.echo(
-        f"imported {info.name}: {counted(info.rows, 'row')}, one a task, sha256 {info.sha256}; left out: "
+        f"imported {info.name}: {format_count(info.rows, 'row')}, one a task, sha256 {info.sha256}; left out: "
         f"{counts.unknown:,} without a known verdict, {counts.without_text:,} without a text"
     )
-    typer.echo(printable(info.caveat))
+    typer.echo(make_printable(info.caveat))
     typer.echo(f"next: twinbench static score depth-rule --bank {info.name}")

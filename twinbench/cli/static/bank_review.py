@@ -9,8 +9,8 @@ import typer
 
 from twinbench.cli.help import Group, Panel
 from twinbench.cli.options import FormatOption, JsonOption, OutputOption
-from twinbench.cli.output import Column, Format, Table, print_json, print_table, printable, write_text
-from twinbench.display.wording import counted
+from twinbench.cli.output import Column, Format, Table, make_printable, print_json, print_table, write_text
+from twinbench.display.wording import format_count
 
 if TYPE_CHECKING:
     from static_track.construction.reviewing import ReviewState
@@ -83,7 +83,9 @@ def export(
     if json_:
         print_json({"rows": len(rows), "may_be_lowered": about, "output": output, "html": page})
     elif output != "-":
-        typer.echo(printable(f"{counted(len(rows), 'row')} of {about:,} that may be lowered: {output}"), err=True)
+        typer.echo(
+            make_printable(f"{format_count(len(rows), 'row')} of {about:,} that may be lowered: {output}"), err=True
+        )
 
 
 @app.command()
@@ -105,7 +107,9 @@ def apply(
         print_json({"verdicts": verdicts, "review": manifest["review"], "sha256": manifest["sha256"]})
     else:
         lowered = manifest["review"]["further_downgradeable"]
-        typer.echo(f"{counted(verdicts, 'verdict')} applied; reviews lowered {counted(lowered, 'label')} of the bank")
+        typer.echo(
+            f"{format_count(verdicts, 'verdict')} applied; reviews lowered {format_count(lowered, 'label')} of the bank"
+        )
 
 
 @app.command()

@@ -9,7 +9,7 @@ import typer
 
 from twinbench.cli.options import BankArgument, FormatOption, JsonOption, OutputOption, StoreOption
 from twinbench.cli.output import Column, Format, Table, print_json, print_table, progress
-from twinbench.display.wording import counted, trajectories
+from twinbench.display.wording import format_count, format_trajectories
 
 
 def groups_column(fewer: Iterable[bool]) -> Column:
@@ -80,7 +80,7 @@ def grouping_summary(near: Mapping[str, Any] | None, named: Mapping[str, Any] | 
 def _grouping_text(what: str, grouping: Mapping[str, Any]) -> str:
     joined = len(grouping["joined_heldout"])
     return (
-        f"{what}: {counted(grouping['groups'], 'group')}, each in one part: "
-        f"{trajectories(grouping['trajectories'])}, {grouping['largest']} in the largest"
-        + (f"; held out with an instance of heldout100: {trajectories(joined)}" if joined else "")
+        f"{what}: {format_count(grouping['groups'], 'group')}, each in one part: "
+        f"{format_trajectories(grouping['trajectories'])}, {grouping['largest']} in the largest"
+        + (f"; held out with an instance of heldout100: {format_trajectories(joined)}" if joined else "")
     )

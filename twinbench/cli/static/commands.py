@@ -21,11 +21,11 @@ from twinbench.cli.options import (
     RouterArgument,
     RoutersArgument,
 )
-from twinbench.cli.output import Format, Table, append_text, print_json, print_table, printable
+from twinbench.cli.output import Format, Table, append_text, make_printable, print_json, print_table
 from twinbench.cli.plugin_options import PluginOptions
 from twinbench.cli.static import crossval, curve, explain, report
 from twinbench.cli.static.evaluating import open_evaluator, print_failures
-from twinbench.display.wording import counted
+from twinbench.display.wording import format_count
 
 app = typer.Typer(cls=Group, no_args_is_help=True)
 
@@ -105,7 +105,7 @@ def score(
         append_text(changed + board_summary(board, floors, missed), summary)
     failed = print_failures(board.entries)
     for each in missed:
-        typer.echo(printable(f"error: {each}"), err=True)
+        typer.echo(make_printable(f"error: {each}"), err=True)
     if failed or missed:
         raise typer.Exit(1)
 
@@ -198,14 +198,14 @@ def predict(
     if json_:
         print_json(summary)
     elif output != "-":
-        predictions = f"{counted(len(found.row_nos), 'prediction')}, {counted(len(found.errors), 'error')}"
+        predictions = f"{format_count(len(found.row_nos), 'prediction')}, {format_count(len(found.errors), 'error')}"
         if found.total_router_usd is not None:
             predictions += f", {found.total_router_usd:.4f} USD for the router's own LLM calls"
-        typer.echo(printable(f"{predictions}: {output}"), err=True)
+        typer.echo(make_printable(f"{predictions}: {output}"), err=True)
     if not json_ and opened.info.caveat is not None:
-        typer.echo(printable(f"note: {opened.info.caveat}"), err=True)
+        typer.echo(make_printable(f"note: {opened.info.caveat}"), err=True)
     if found.failure is not None:
-        typer.echo(printable(f"error: {router} {found.failure}: {next(iter(found.errors.values()))}"), err=True)
+        typer.echo(make_printable(f"error: {router} {found.failure}: {next(iter(found.errors.values()))}"), err=True)
         raise typer.Exit(1)
 
 

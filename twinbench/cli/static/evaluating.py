@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from twinbench.cli.options import EvaluationOptions, GatewayOptions
-from twinbench.cli.output import printable, progress
+from twinbench.cli.output import make_printable, progress
 from twinbench.cli.plugin_options import PluginOptions
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def open_evaluator(
     """
     from static_track.banks.opening import open_bank
     from static_track.evaluator import Evaluator
-    from twinbench.providers.metering import metered_llm
+    from twinbench.providers.metering import open_metered_llm
     from twinbench.storage.manifest_files import static_manifest
     from twinbench.storage.store import Store
 
@@ -44,7 +44,7 @@ def open_evaluator(
     with (
         progress() as shown,
         open_bank(chosen.bank, Store(chosen.store), shown) as opened,
-        metered_llm(gateway.api_base, gateway.api_key_env, gateway.router_usd, gateway.pool) as llm,
+        open_metered_llm(gateway.api_base, gateway.api_key_env, gateway.router_usd, gateway.pool) as llm,
     ):
         judge = Evaluator(
             opened,
@@ -62,14 +62,14 @@ def open_evaluator(
         _print_estimate(judge, llm, gateway.pool)
         yield opened, judge
     for warning in judge.warnings:
-        typer.echo(printable(f"warning: {warning}"), err=True)
+        typer.echo(make_printable(f"warning: {warning}"), err=True)
 
 
 def print_failures(entries: Iterable[Entry]) -> bool:
     """Print the routers that failed on every row or were stopped to standard error; return whether there are any."""
     failed = [entry for entry in entries if entry.failure is not None]
     for entry in failed:
-        typer.echo(printable(f"error: {entry.router} {entry.failure}: {entry.first_error}"), err=True)
+        typer.echo(make_printable(f"error: {entry.router} {entry.failure}: {entry.first_error}"), err=True)
     return bool(failed)
 
 

@@ -18,7 +18,7 @@ from twinbench.cli.options import (
 from twinbench.cli.output import Column, Format, Table, print_json, print_table
 from twinbench.cli.plugin_options import PluginOptions
 from twinbench.cli.static.evaluating import open_evaluator
-from twinbench.display.wording import counted
+from twinbench.display.wording import format_count
 
 if TYPE_CHECKING:
     from static_track.analysis.explain import Difference, Explanation, Step
@@ -110,12 +110,12 @@ def _explained_table(found: Explanation) -> Table:
         }
         for each in found.overspending
     ]
-    failing = counted(found.failing_steps, "step")
-    failed = counted(found.failed_trajectories, "trajectory", "trajectories")
+    failing = format_count(found.failing_steps, "step")
+    failed = format_count(found.failed_trajectories, "trajectory", "trajectories")
     notes = [
         f"failed: {failing} below target failed {failed}, losing {found.lost_usd:.4f} USD of savings against high.",
         "Every failing step of a trajectory shows the trajectory's whole loss.",
-        f"overspent: {counted(found.overspent_steps, 'step')} above target, by {found.overspent_usd:.4f} USD",
+        f"overspent: {format_count(found.overspent_steps, 'step')} above target, by {found.overspent_usd:.4f} USD",
     ]
     combined = found.scores["combined"]
     score = "undefined" if combined is None else f"{combined:.2f}"
@@ -148,7 +148,10 @@ def _difference_table(found: Difference) -> Table:
         for each in found.trajectories
         for step in each.disagreements
     ]
-    apart = f"{counted(found.rows, 'row')} in {counted(found.differing_trajectories, 'trajectory', 'trajectories')}"
+    apart = (
+        f"{format_count(found.rows, 'row')} in "
+        f"{format_count(found.differing_trajectories, 'trajectory', 'trajectories')}"
+    )
     passes = f"trajectories that only A passes: {found.only_a_passes}, only B: {found.only_b_passes}"
     notes = [
         f"A is {found.router_a}, B is {found.router_b}; they differ on {apart}",

@@ -19,7 +19,7 @@ from twinbench.cli.options import (
 from twinbench.cli.pages import PageOption, check_output, command_line, write_page
 from twinbench.cli.plugin_options import PluginOptions
 from twinbench.cli.static.evaluating import open_evaluator, print_failures
-from twinbench.statistics import LEVEL, RESAMPLES
+from twinbench.statistics import DEFAULT_LEVEL, DEFAULT_RESAMPLES
 
 
 @expand_option_groups
@@ -73,8 +73,8 @@ def report(
         "--tokenizers": None if judging.tokenizers == "offline" else judging.tokenizers,
         "--prices": judging.prices,
         "--order-seed": judging.order_seed or None,
-        "--resamples": None if resampling.resamples == RESAMPLES else resampling.resamples,
-        "--level": None if resampling.level == LEVEL else resampling.level,
+        "--resamples": None if resampling.resamples == DEFAULT_RESAMPLES else resampling.resamples,
+        "--level": None if resampling.level == DEFAULT_LEVEL else resampling.level,
         "--seed": resampling.seed or None,
         "--limit": None if limit == 5 else limit,
         "--points": None if points == 11 else points,

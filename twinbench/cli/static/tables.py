@@ -10,11 +10,11 @@ from typing import Any
 from static_track.board import SCORE_NOTE, Board, Comparison, Entry, Setting
 from static_track.metrics import SCORES
 from twinbench.cli.output import RANK_COLUMNS, Column, Table, rank_cells
-from twinbench.display.markup import markdown_text
-from twinbench.display.wording import counted, trajectories
+from twinbench.display.markup import escape_markdown
+from twinbench.display.wording import format_count, format_trajectories
 from twinbench.errors import UsageError
 from twinbench.fingerprint import short
-from twinbench.statistics.comparing import POWER, rank_text
+from twinbench.statistics.comparing import DEFAULT_POWER, rank_text
 
 TITLES = {
     "combined": "Combined",
@@ -206,7 +206,7 @@ def comparison_table(comparison: Comparison) -> Table:
         alone = "groups in which one of the two passes more trajectories"
     more = (
         f"Passed alone: {alone}, by McNemar's exact test. Needed: number of {_resampled_unit(comparison)} for a "
-        f"power of {POWER}."
+        f"power of {DEFAULT_POWER}."
     )
     notes = [*reasons, f"Ranks by Combined: {ranks or 'none'}.", how, more, *order]
     return Table(_title(comparison), _COMPARISON_COLUMNS, rows, notes, caveat=comparison.bank.caveat)
@@ -216,20 +216,20 @@ def board_summary(board: Board, floors: Sequence[Floor], missed: Sequence[str]) 
     """Return a board as Markdown: every metric of every router with its interval, and what is below its floor."""
     head = ["Router", "Rank", *TITLES.values(), "vs best constant", "Cost, USD", "Errors"]
     lines = [
-        f"### {markdown_text(_title(board))}",
+        f"### {escape_markdown(_title(board))}",
         "",
         f"| {' | '.join(head)} |",
         f"|{' --- |' * len(head)}",
-        *(f"| {' | '.join(map(markdown_text, _summary_row(board, entry)))} |" for entry in board.entries),
+        *(f"| {' | '.join(map(escape_markdown, _summary_row(board, entry)))} |" for entry in board.entries),
         "",
     ]
     if floors:
         asked = ", ".join(f"{floor.metric} at least {floor.least:g}" for floor in floors)
         lines += [f"Required: {asked}: {'**missed**' if missed else 'reached'}.", ""]
-        lines += [*(f"- {markdown_text(each)}" for each in missed), *([""] if missed else [])]
+        lines += [*(f"- {escape_markdown(each)}" for each in missed), *([""] if missed else [])]
     notes = board_table(board).notes
     caveat = [] if board.bank.caveat is None else [board.bank.caveat]
-    lines += [line for note in (*notes, *caveat) for line in (markdown_text(note), "")]
+    lines += [line for note in (*notes, *caveat) for line in (escape_markdown(note), "")]
     return "\n".join(lines) + "\n"
 
 
@@ -249,7 +249,7 @@ def change_summary(comparison: Comparison) -> str:
         values = [entry.score.scores[name] for entry in (before, now)]
         cells = [title, *("–" if value is None else f"{value:.1f}" for value in values), difference]
         cells.append("–" if each.p is None else f"{each.p:.4f}")
-        lines.append(f"| {' | '.join(map(markdown_text, cells))} |")
+        lines.append(f"| {' | '.join(map(escape_markdown, cells))} |")
     lines.append(f"| Cost, USD | {before.score.cost_usd:.4f} | {now.score.cost_usd:.4f} | | |")
     lines.append(f"| Errors | {before.score.counts['errors']} | {now.score.counts['errors']} | | |")
     passes = f"{pair.mcnemar.first_only} and {pair.mcnemar.second_only}"
@@ -259,7 +259,7 @@ def change_summary(comparison: Comparison) -> str:
         f"{_resampled_unit(comparison)}, with its {100 * comparison.resampling.level:.4g} % interval. Passed by one "
         f"version alone: {passes} (exact test of McNemar: p = {pair.mcnemar.p:.4f})."
     )
-    return "\n".join([*lines, "", markdown_text(how), "", ""])
+    return "\n".join([*lines, "", escape_markdown(how), "", ""])
 
 
 def _summary_row(board: Board, entry: Entry) -> list[str]:
@@ -277,7 +277,8 @@ def _summary_row(board: Board, entry: Entry) -> list[str]:
 
 def _title(setting: Setting) -> str:
     return (
-        f"{setting.part}: {counted(setting.rows, 'row')}, {trajectories(setting.trajectories, setting.groups)}; "
+        f"{setting.part}: {format_count(setting.rows, 'row')}, "
+        f"{format_trajectories(setting.trajectories, setting.groups)}; "
         f"protocol {short(setting.protocol)}, bank {short(setting.bank.sha256)}"
     )
 
@@ -292,7 +293,7 @@ def _interval_note(board: Board) -> str:
     assert board.resampling is not None  # noqa: S101 - asked by the caller
     drawn = board.resampling
     every = [each for entry in board.entries for each in (entry.intervals or {}).values()]
-    reasons = {each.reason for each in every if each.reason is not None and each.reason.startswith("too little")}
+    reasons = {each.reason for each in every if each.reason is not None}
     if reasons and not any(each.ends for each in every):
         return f"No intervals and no order of ranks: {'; '.join(sorted(reasons))}."
     return (

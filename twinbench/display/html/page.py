@@ -1,7 +1,7 @@
-"""A page as one file: no request leaves it, no script runs in it, and what others wrote shows as text.
+"""Render an HTML page as one self-contained file: no requests, no scripts, and all inserted text escaped.
 
-A track's template stands beside the module that fills it, and extends ``base.html`` of this folder. Whatever a template
-prints is made printable and escaped; only what the templates themselves and ``plots`` made is markup.
+A track's template is in the same folder as the module that fills it, and extends ``base.html`` of this folder. Only
+the templates themselves and ``plots`` produce markup.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from twinbench.display.wording import counted, printable
+from twinbench.display.wording import format_count, make_printable
 
 HERE = Path(__file__).resolve().parent
 
 MISSING = "–"
 
 
-def rendered(template: Path, content: Mapping[str, Any]) -> str:
-    """A page.
+def render_page(template: Path, content: Mapping[str, Any]) -> str:
+    """Render a page from a template.
 
     Args:
-        template: its file; others in its folder and those of this one can be used by name.
-        content: what its template prints.
+        template: the template's file; it can include other templates of its folder and of this folder by name.
+        content: the variables of the template.
     """
     return _environment(template.parent).get_template(template.name).render(content)
 
@@ -39,12 +39,12 @@ def _environment(folder: Path) -> Environment:
         loader=FileSystemLoader([folder, HERE]),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=_shown,
+        finalize=_finalize,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"number": number, "counted": counted, "interval": interval}
+    environment.filters |= {"number": format_number, "counted": format_count, "interval": format_interval}
     environment.globals |= {
         "style": Markup((HERE / "style.css").read_text("utf-8")),  # noqa: S704 - our own
         "version": version("twinbench"),
@@ -52,27 +52,34 @@ def _environment(folder: Path) -> Environment:
     return environment
 
 
-def number(value: float | None, decimals: int = 0, sign: str = "") -> str:
-    """A number with so many decimals; a dash for none. ``sign`` is ``+`` to show it always."""
+def format_number(value: float | None, decimals: int = 0, sign: str = "") -> str:
+    """Format a number; None becomes a dash, and ``sign="+"`` also shows the sign of positive numbers."""
     if value is None:
         return MISSING
     written = f"{value:{sign},.{decimals}f}"
     return written.replace("-", "−")
 
 
-def interval(ends: tuple[float, float] | None, decimals: int = 1) -> str:
-    """An interval in brackets; nothing for none."""
-    return "" if ends is None else f"[{number(ends[0], decimals)}, {number(ends[1], decimals)}]"
+def format_interval(ends: tuple[float, float] | None, decimals: int = 1) -> str:
+    """Format an interval in brackets; None becomes an empty string."""
+    return "" if ends is None else f"[{format_number(ends[0], decimals)}, {format_number(ends[1], decimals)}]"
 
 
-def cut(text: str, most: int) -> tuple[str, int]:
-    """The beginning and the end of a text, and how many characters between them were left out."""
+def shorten_middle(text: str, most: int) -> tuple[str, int]:
+    """Cut the middle out of a text that is longer than ``most`` characters.
+
+    Returns:
+        The shortened text, and the number of characters that were left out.
+    """
     left_out = len(text) - most
     if left_out <= 0:
         return text, 0
     end = most // 2
-    return f"{text[: most - end]}\n[… {counted(left_out, 'character')} left out …]\n{text[len(text) - end :]}", left_out
+    return (
+        f"{text[: most - end]}\n[… {format_count(left_out, 'character')} left out …]\n{text[len(text) - end :]}",
+        left_out,
+    )
 
 
-def _shown(value: Any) -> Any:
-    return value if isinstance(value, Markup) else printable(value)
+def _finalize(value: Any) -> Any:
+    return value if isinstance(value, Markup) else make_printable(value)

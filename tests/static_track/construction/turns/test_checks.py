@@ -70,7 +70,7 @@ SAID = {"total": 12.0, "paid": True, "tags": ["A", " b"], "note": ""}
         ({"kind": "numeric", "value": 12, "field": "answer"}, '{"answer": 12}', None),
         ({"kind": "numeric", "value": 12, "field": "answer"}, '{"answer": "12"}', "no number 'answer'"),
         ({"kind": "numeric", "value": 1, "field": "answer"}, '{"answer": true}', "no number 'answer'"),
-        ({"kind": "numeric", "value": 12, "field": "answer"}, '{"answer": NaN}', "NaN is no JSON number"),
+        ({"kind": "numeric", "value": 12, "field": "answer"}, '{"answer": NaN}', "NaN is not a JSON number"),
         (FIELDS, json.dumps(SAID), None),
         (FIELDS, f"Here:\n```json\n{json.dumps(SAID)}\n```", None),
         (FIELDS, json.dumps({**SAID, "note": "```\nsome code\n```"}), None),

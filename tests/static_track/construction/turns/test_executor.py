@@ -258,7 +258,7 @@ def test_a_file_of_tasks_is_checked_wholly_before_anything_is_asked(tmp_path: Pa
     for said in (
         "line 2, field id: 'a' is in the file twice",
         "line 3, field id: cannot be a task's id",
-        "line 4, field check.kind: no evaluator is called 'guess'",
+        "line 4, field check.kind: no evaluator is named 'guess'",
         "line 5, field check.text",
         "line 6, field check.json_schema: refers to 'https://example.org/schema'",
         "line 7, field check.evidence",
@@ -272,7 +272,7 @@ def test_a_file_of_tasks_is_checked_wholly_before_anything_is_asked(tmp_path: Pa
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"taks": "x"}, "executor.taks is not a field that is known here"),
+        ({"taks": "x"}, "executor.taks is not a known field"),
         ({"pool": None}, "executor.pool"),
         ({"pool": "static-2026-04"}, "a live one is needed"),
         ({"api_base": None}, "executor.api_base is missing"),
