@@ -6,7 +6,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dynamic_track.running.cluster_nodes import RayCluster as RayCluster
     from dynamic_track.running.preparing import RunRequest as RunRequest
     from dynamic_track.tasks.selection import TaskChoice as TaskChoice
     from static_track.banks.bank import Bank as Bank
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from twinbench.api.training import train as train
     from twinbench.api.training import tune as tune
     from twinbench.api.verifying import verify_submission as verify_submission
+    from twinbench.executing.ray_cluster import RayCluster as RayCluster
     from twinbench.plugins.limits import PluginLimits as PluginLimits
     from twinbench.plugins.training import FitLimits as FitLimits
     from twinbench.routing.llm import Llm as Llm
@@ -66,7 +66,7 @@ _LAZY = {
     "Llm": "twinbench.routing.llm",
     "LlmError": "twinbench.routing.llm",
     "PluginLimits": "twinbench.plugins.limits",
-    "RayCluster": "dynamic_track.running.cluster_nodes",
+    "RayCluster": "twinbench.executing.ray_cluster",
     "Reply": "twinbench.routing.llm",
     "Resampling": "twinbench.statistics",
     "Router": "twinbench.routing.router",

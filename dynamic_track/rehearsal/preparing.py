@@ -15,9 +15,9 @@ from dynamic_track.rehearsal.skills import read_skill_table
 from dynamic_track.rehearsal.standings import RehearsalResult
 from dynamic_track.running.admission import CaseImages
 from dynamic_track.running.agent import ActionFormat, agent_settings, parse_action_format
-from dynamic_track.running.cluster_nodes import RayCluster, cluster_places
+from dynamic_track.running.cluster_nodes import cluster_places
 from dynamic_track.running.execution import ExecutionLimits
-from dynamic_track.running.nodes import Node, node_places
+from dynamic_track.running.nodes import Node, fixed_places
 from dynamic_track.running.preparing import require_tier
 from dynamic_track.running.stopping import Stop, StoppedError
 from dynamic_track.running.trained_routers import admit_router
@@ -26,6 +26,7 @@ from dynamic_track.tasks.selection import TaskChoice
 from twinbench.containers.engine import MIN_FREE_MIB, Engine
 from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import UsageError
+from twinbench.executing.ray_cluster import RayCluster
 from twinbench.plugins.limits import PluginLimits
 from twinbench.plugins.loading import LoadedRouter, load_router
 from twinbench.statistics import Resampling
@@ -168,7 +169,7 @@ def rehearse_routers(
             with suppress(StoppedError):  # then all runs are left as they are
                 prepare_images(engine, rehearsal.tasks, build_them=True, checkpoint=checkpoint, progress=progress)
             node = Node(engine, CaseImages(engine, rehearsal.tasks, build=False), workers)
-            done = execute(node_places([node]), folder=where, runs_at_once=workers)
+            done = execute(fixed_places([node]), folder=where, runs_at_once=workers)
         return RehearsalResult(rehearsal, done, where, resampling)
     runs = len(routers) * len(rehearsal.seeds)
     with cluster_places(

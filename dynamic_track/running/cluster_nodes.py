@@ -16,41 +16,11 @@ from twinbench.cluster.tunnel import MEASURE
 from twinbench.containers.engine import Engine
 from twinbench.containers.probing import Measured, RemoteProbe, measured_from_json
 from twinbench.containers.tunnels import Tunnels
-from twinbench.errors import UsageError
 from twinbench.executing.places import Places
+from twinbench.executing.ray_cluster import RayCluster
 
 _MEASURE_S = 10.0
 _MOST_BYTES = 2**16
-
-
-@dataclass(frozen=True)
-class RayCluster:
-    """How nodes of a cluster are asked for."""
-
-    address: str | None = None
-    """``HOST:PORT`` of the cluster's head; None: the one in ``RAY_ADDRESS``, or the cluster of this machine."""
-    wait_s: float = 300.0
-    """How long to wait for the first node, or for another after the last one was lost."""
-
-
-def cluster_request(executor: str, address: str | None = None, wait_s: float = RayCluster.wait_s) -> RayCluster | None:
-    """Return the cluster that is asked for; None for engines that are known by address.
-
-    Args:
-        executor: ``threads`` or ``ray``.
-        address: of the cluster's head, only with ``ray``.
-        wait_s: as in `RayCluster`.
-
-    Raises:
-        UsageError: the executor does not exist, or an address is given with ``threads``.
-    """
-    if executor == "ray":
-        return RayCluster(address, wait_s)
-    if executor != "threads":
-        raise UsageError(f"--executor {executor}: must be threads or ray")
-    if address is not None:
-        raise UsageError(f"--ray-address {address} is of --executor ray")
-    return None
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,6 @@ from twinbench.calls.trial_log import Listener, RedactedSource
 from twinbench.containers.container import ContainerLimits
 from twinbench.containers.labels import Lease
 from twinbench.display.progress import Progress, no_progress
-from twinbench.errors import UsageError
 from twinbench.plugins.limits import NOT_LOADED
 from twinbench.plugins.loading import LoadedRouter
 from twinbench.routing.clock import Clocks, WallClocks
@@ -238,18 +237,6 @@ def execute_plan(
             breaker=breaker,
             progress=progress,
         )
-
-
-def parse_shard(text: str) -> tuple[int, int]:
-    """Parse a shard from the command line: ``1/4`` is the first of four.
-
-    Raises:
-        UsageError: the text is not of this form.
-    """
-    number, slash, of = text.partition("/")
-    if not (slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
-        raise UsageError(f"--shard {text}: give the shard's number and the number of shards, such as 1/4")
-    return int(number), int(of)
 
 
 def ended_trials(run_dir: Path, setup: RunSetup) -> list[TrialOutcome]:

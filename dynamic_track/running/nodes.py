@@ -50,7 +50,7 @@ CaseExecutor = Executor[Job, Node, TrialOutcome | None]
 continues where infrastructure ended it."""
 
 
-def node_places(nodes: Sequence[Node]) -> Places[Node]:
+def fixed_places(nodes: Sequence[Node]) -> Places[Node]:
     """Return nodes as places to which none is added."""
     return Places({node: node.workers for node in nodes})
 
@@ -71,14 +71,7 @@ def node_executor(
     """
 
     def is_lost(node: Node, trial: TrialOutcome | None) -> bool:
-        if trial is None or trial.cause is None or CAUSES[trial.cause].outcome_class is not OutcomeClass.infra:
-            return False
-        if node not in places:
-            return True
-        lost = trial.cause is Cause.disk or not node.engine.answers()
-        if lost and node.name is not None:
-            notify(f"node {node.name} takes no more cases: {trial.detail}")
-        return lost
+        return trial is not None and is_node_lost(places, node, trial, notify)
 
     def clear_up(job: Job, trial: TrialOutcome | None) -> None:
         if trial is not None:
@@ -93,6 +86,25 @@ def node_executor(
         prepare=lambda job, node: node.images.fetch_ahead(job.task),
         clear_up=clear_up,
     )
+
+
+def is_node_lost(places: Places[Node], node: Node, trial: TrialOutcome, notify: Callable[[str], None]) -> bool:
+    """Return whether a trial ended as it did because its node is lost or has no disk space left.
+
+    Args:
+        places: all nodes.
+        node: where the trial ran.
+        trial: its outcome.
+        notify: called with the reason, if that is not known yet.
+    """
+    if trial.cause is None or CAUSES[trial.cause].outcome_class is not OutcomeClass.infra:
+        return False
+    if node not in places:
+        return True
+    lost = trial.cause is Cause.disk or not node.engine.answers()
+    if lost and node.name is not None:
+        notify(f"node {node.name} takes no more cases: {trial.detail}")
+    return lost
 
 
 class LeasedNodes:

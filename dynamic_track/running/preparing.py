@@ -16,14 +16,15 @@ from pydantic import ConfigDict
 from dynamic_track.grading.verdict import GradingLimits
 from dynamic_track.running.admission import Admission, CaseImages
 from dynamic_track.running.agent import ActionFormat, agent_settings, parse_action_format
-from dynamic_track.running.cluster_nodes import RayCluster, cluster_places
+from dynamic_track.running.cluster_nodes import cluster_places
 from dynamic_track.running.committing import COMMITMENTS_FOLDER, commit
 from dynamic_track.running.estimate import Estimate, estimate
-from dynamic_track.running.execution import ExecutionLimits, Provider, RunSetup, ended_trials, execute_plan, parse_shard
-from dynamic_track.running.nodes import Node, node_executor, node_places
+from dynamic_track.running.execution import ExecutionLimits, Provider, RunSetup, ended_trials, execute_plan
+from dynamic_track.running.nodes import Node, fixed_places, node_executor
 from dynamic_track.running.plan import MOST_TRIALS
 from dynamic_track.running.run_dir import open_run
 from dynamic_track.running.runner import RunSummary
+from dynamic_track.running.shards import parse_shard
 from dynamic_track.running.stopping import Stop
 from dynamic_track.running.trained_routers import admit_router
 from dynamic_track.running.trial import TrialOutcome
@@ -37,6 +38,7 @@ from twinbench.containers.engine import Engine, connected_engines
 from twinbench.display.progress import Progress, no_progress
 from twinbench.display.wording import format_count
 from twinbench.errors import UsageError
+from twinbench.executing.ray_cluster import RayCluster
 from twinbench.plugins.limits import PluginLimits
 from twinbench.plugins.loading import load_router
 from twinbench.providers.gateway import Gateway
@@ -74,7 +76,7 @@ class RunRequest:
     trials: int = 1
     """How often each case is run."""
     shard: str | None = None
-    """``I/N``: run only every N-th case from the I-th on, with 1/N of the cap."""
+    """``I/N``: run only every N-th case from the I-th on, with 1/N of the cap; ``auto``: what the scheduler says."""
     image: str | None = None
     """For experiments: run every case in this image instead of its own; not with ``graded``."""
     network: bool = False
@@ -235,7 +237,7 @@ class PreparedRun:
             gateway = stack.enter_context(Gateway(request.api_base, request.api_key_env))
             if request.cluster is None:
                 engines = stack.enter_context(connected_engines(request.engines))
-                places = node_places([self._node(engine, every, progress) for engine in engines])
+                places = fixed_places([self._node(engine, every, progress) for engine in engines])
             else:
                 places = stack.enter_context(
                     cluster_places(

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from dynamic_track.grading.patches import Grades
     from dynamic_track.rehearsal.standings import RehearsalResult
     from dynamic_track.results.live_score import LiveScore, RunComparison
-    from dynamic_track.running.cluster_nodes import RayCluster
     from dynamic_track.running.regrading import RegradeResult
     from dynamic_track.running.replay import ReplayResult
     from dynamic_track.running.runner import RunSummary
     from dynamic_track.tasks.selection import TaskChoice
+    from twinbench.executing.ray_cluster import RayCluster
 
 DEFAULT_RESAMPLING = Resampling()
 

@@ -15,9 +15,9 @@ from twinbench.cli.output import progress
 
 if TYPE_CHECKING:
     from dynamic_track.grading.verdict import GradingLimits
-    from dynamic_track.running.cluster_nodes import RayCluster
     from dynamic_track.tasks.selection import TaskChoice
     from dynamic_track.tasks.task import Task, TaskSet
+    from twinbench.executing.ray_cluster import RayCluster
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.", autocompletion=completion.runs)]
 RunsArgument = Annotated[
@@ -225,9 +225,9 @@ class ClusterOptions:
 
     def request(self) -> RayCluster | None:
         """Return the cluster that is asked for; None for engines that are known by address."""
-        from dynamic_track.running.cluster_nodes import cluster_request
+        from twinbench.executing.ray_cluster import parse_executor
 
-        return cluster_request(self.executor, self.ray_address, self.node_wait)
+        return parse_executor(self.executor, self.ray_address, self.node_wait)
 
 
 @dataclass(frozen=True, kw_only=True)

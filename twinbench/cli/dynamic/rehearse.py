@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
     from dynamic_track.rehearsal.rehearsal_runs import Rehearsal
     from dynamic_track.rehearsal.standings import RehearsalResult, RouterStanding
-    from dynamic_track.running.cluster_nodes import RayCluster
+    from twinbench.executing.ray_cluster import RayCluster
     from twinbench.plugins.loading import LoadedRouter
     from twinbench.statistics import Resampling
 

@@ -126,8 +126,9 @@ def run(
         str | None,
         typer.Option(
             "--shard",
-            metavar="I/N",
-            help="Run only every N-th case from the I-th on, with 1/N of the cap; see: dynamic merge.",
+            metavar="I/N|auto",
+            help="Run only every N-th case from the I-th on, with 1/N of the cap; auto: what Slurm, Kubernetes or a CI "
+            "system says; see: dynamic merge.",
             show_default=False,
         ),
     ] = None,
