@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ import psutil
 import pytest
 from docker.models.containers import Container
 
-from dynamic_track.tasks.task import Task
 from tests.cli.commands import SCRIPT
 from tests.cluster.ray_head import ENVIRONMENT, OFFERED, RayHead, ray_head_running
 from tests.containers.registry import tiny_file_system
@@ -86,7 +85,7 @@ def running(
 
 
 def test_an_actor_and_then_the_run_itself_are_killed_and_nothing_is_paid_twice(
-    tmp_path: Path, rehearsal: Sequence[Task], engine: Engine, head: RayHead, image: str
+    tmp_path: Path, engine: Engine, head: RayHead, image: str
 ) -> None:
     run = tmp_path / "run"
     with ScriptedServer(by_step(STEPS)) as server:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -128,3 +130,41 @@ def test_connections_that_are_given_up_end_at_once() -> None:
         connection.close()
         with pytest.raises(ConnectionError, match="node x is lost"):
             tunnels.connect(None)
+
+
+def certificates(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set Ray's variables for TLS, with a certificate that is its own authority."""
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    words = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1"]
+    words += ["-subj", "/CN=node", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(words, check=True, capture_output=True)
+    monkeypatch.setenv("RAY_USE_TLS", "1")
+    monkeypatch.setenv("RAY_TLS_SERVER_CERT", str(certificate))
+    monkeypatch.setenv("RAY_TLS_SERVER_KEY", str(key))
+    monkeypatch.setenv("RAY_TLS_CA_CERT", str(certificate))
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
+def test_where_ray_encrypts_the_tunnel_does_and_wants_a_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert tunnel.cluster_tls(server_side=True) is None
+    certificates(tmp_path, monkeypatch)
+    server = TunnelServer(HERE, SECRET, (HERE,), {DOCKER: echo}, tunnel.cluster_tls(server_side=True))
+    try:
+        with socket.create_connection(server.address, timeout=10) as plain:
+            plain.sendall(bytes(65))
+            with suppress(ConnectionError):
+                assert len(plain.recv(32)) < 32  # an alert of TLS at most
+        tls = tunnel.cluster_tls(server_side=False)
+        with open_tunnel(server.address, SECRET, DOCKER, timeout_s=30, tls=tls) as connection:
+            sent = secrets.token_bytes(2**20)
+            sending = threading.Thread(target=connection.sendall, args=(sent,))
+            sending.start()
+            got = b""
+            while len(got) < len(sent):
+                got += connection.recv(2**16)
+            sending.join()
+            assert got == sent
+    finally:
+        server.close()

@@ -13,6 +13,7 @@ import contextlib
 import hmac
 import os
 import secrets
+import select
 import socket
 import ssl
 import threading
@@ -162,16 +163,11 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
     try:
         while count := source.recv_into(buffer):
             target.sendall(view[:count])
-        _end_sending(target)
+        target.shutdown(socket.SHUT_WR)
     except OSError:
         for each in (source, target):
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
-
-
-def _end_sending(target: socket.socket) -> None:
-    """Pass an end of file on; TLS knows only the end of both directions."""
-    target.shutdown(socket.SHUT_RDWR if isinstance(target, ssl.SSLSocket) else socket.SHUT_WR)
 
 
 def _prepare(connection: socket.socket, tls: ssl.SSLContext | None, *, server_side: bool) -> socket.socket:
@@ -180,7 +176,57 @@ def _prepare(connection: socket.socket, tls: ssl.SSLContext | None, *, server_si
     for name, value in _KEEPALIVE:
         if (option := getattr(socket, name, None)) is not None:
             connection.setsockopt(socket.IPPROTO_TCP, option, value)
-    return connection if tls is None else tls.wrap_socket(connection, server_side=server_side)
+    return connection if tls is None else _encrypted(connection, tls, server_side=server_side)
+
+
+def _encrypted(connection: socket.socket, tls: ssl.SSLContext, *, server_side: bool) -> socket.socket:
+    """Return a socket whose bytes go through a connection encrypted.
+
+    It is one end of a pair, and a thread moves bytes between the other end and the connection: what uses the socket
+    reads and writes in different threads, which a TLS connection does not allow.
+    """
+    secured = tls.wrap_socket(connection, server_side=server_side)
+    outer, inner = socket.socketpair()
+    outer.settimeout(_HANDSHAKE_S)
+    threading.Thread(target=_pump, args=(secured, inner), name="twinbench-tls", daemon=True).start()
+    return outer
+
+
+def _pump(secured: ssl.SSLSocket, inner: socket.socket) -> None:
+    """Move bytes in both directions until both have ended; an end of file from inside ends the connection."""
+    to_inner, to_secured = bytearray(), bytearray()
+    open_in = open_out = True
+    secured.setblocking(False)
+    inner.setblocking(False)
+    poll = select.poll()
+    waits = (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError)
+    with secured, inner, contextlib.suppress(OSError):
+        while (open_in or to_inner) and (open_out or to_secured):
+            moved = False
+            with contextlib.suppress(*waits):
+                if open_in and len(to_inner) < _COPY_BYTES:
+                    data = secured.recv(_COPY_BYTES)
+                    to_inner += data
+                    open_in, moved = bool(data), True
+            with contextlib.suppress(*waits):
+                if open_out and len(to_secured) < _COPY_BYTES:
+                    data = inner.recv(_COPY_BYTES)
+                    to_secured += data
+                    open_out, moved = bool(data), True
+            with contextlib.suppress(*waits):
+                if to_inner:
+                    del to_inner[: inner.send(to_inner)]
+                    moved = True
+            with contextlib.suppress(*waits):
+                if to_secured:
+                    del to_secured[: secured.send(to_secured)]
+                    moved = True
+            if not moved:
+                poll.register(
+                    secured, select.POLLIN * (len(to_inner) < _COPY_BYTES) | select.POLLOUT * bool(to_secured)
+                )
+                poll.register(inner, select.POLLIN * (len(to_secured) < _COPY_BYTES) | select.POLLOUT * bool(to_inner))
+                poll.poll()
 
 
 def _receive(connection: socket.socket, count: int) -> bytes:
