@@ -252,13 +252,13 @@ class AgentExecutor:
         try:
             bench.stop.raise_if_requested()
             places, leases = self._opened_places()
-            is_lost = True
-            while is_lost:  # then it continues on another node
+            while True:  # on a lost node, it continues on another
                 with places.reserved() as node:
                     log = bench.make_log(self._recording(name), self._journal)
                     self._execute(bench, leases.leased(node), draw.task, log)
                     outcome = summarise_trial(self._work.pool, log.recording)
-                    is_lost = is_node_lost(places, node, outcome, self._context.notify) and places.remove(node)
+                    if not (is_node_lost(places, node, outcome, self._context.notify) and places.remove(node)):
+                        break
         except StoppedError:
             raise BuildStoppedError(f"{task}: the build is to stop") from None
         except CausedError as error:  # no container engine answers
