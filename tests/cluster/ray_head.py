@@ -34,10 +34,12 @@ ENVIRONMENT = {
 class RayHead:
     """The head of a cluster, which is its only node."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, offered: int, host: str) -> None:
         self._folder = folder
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.address = f"127.0.0.1:{free.getsockname()[1]}"
+        self._offered = offered
+        self._host = host
+        with socket.create_server((host, 0)) as free:
+            self.address = f"{host}:{free.getsockname()[1]}"
         self._popen: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -50,7 +52,8 @@ class RayHead:
             "--disable-usage-stats",
             "--object-store-memory=80000000",
         ]
-        command += ["--temp-dir", str(self._folder), "--resources", f'{{"docker": {OFFERED}}}']
+        command += ["--temp-dir", str(self._folder), "--resources", f'{{"docker": {self._offered}}}']
+        command += ["--node-ip-address", self._host] if self._host != "127.0.0.1" else []
         with (self._folder / "start.log").open("ab") as log:
             self._popen = subprocess.Popen(
                 command, stdout=log, stderr=log, env={**os.environ, **ENVIRONMENT}, start_new_session=True
@@ -89,6 +92,13 @@ class RayHead:
         self._popen = None
 
 
+def _own_address() -> str:
+    """The address from which this machine reaches others; nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
+        way.connect(("192.0.2.1", 9))
+        return str(way.getsockname()[0])
+
+
 def _title(process: psutil.Process) -> str:
     try:
         return " ".join(process.cmdline())
@@ -97,12 +107,17 @@ def _title(process: psutil.Process) -> str:
 
 
 @contextmanager
-def ray_head_running() -> Iterator[RayHead]:
-    """A cluster that runs; a test that cannot have it is skipped, and says why."""
+def ray_head_running(offered: int = OFFERED, *, everywhere: bool = False) -> Iterator[RayHead]:
+    """A cluster that runs; a test that cannot have it is skipped, and says why.
+
+    Args:
+        offered: how many cases its node offers to run at once.
+        everywhere: listen at an address that other machines reach.
+    """
     if find_spec("ray") is None:
         pytest.skip("Ray is not installed: pip install 'twinbench[ray]'")
     folder = Path(tempfile.mkdtemp(prefix="tw-ray-"))  # a socket's path must be short
-    head = RayHead(folder)
+    head = RayHead(folder, offered, _own_address() if everywhere else "127.0.0.1")
     try:
         head.start()
         yield head
