@@ -31,6 +31,9 @@ RESOURCE = "docker"
 
 _LOOK_S = 0.5
 _ASK_AGAIN_S = 30.0
+"""How long after a node was left out it is asked again."""
+_REPLACE_AFTER_S = 2.0
+"""How long after an actor was lost another is asked for: what makes actors fail may do so at once."""
 _SENT = ("twinbench.cluster.tunnel", "twinbench.cluster.janitor", "twinbench.cluster.node")
 
 
@@ -64,9 +67,9 @@ class ClusterNode:
         return self.connect(DOCKER, timeout_s)
 
 
-@dataclass
+@dataclass(eq=False)
 class _Asked:
-    """An actor that was asked for: pending, open, or on a node that takes no cases."""
+    """An actor that was asked for: pending, open, on a node that takes no cases, or lost and not replaced yet."""
 
     actor: Any
     secret: bytes
@@ -74,6 +77,7 @@ class _Asked:
     opening: Any
     again_at: float = 0.0
     refused: str | None = None
+    is_lost: bool = False
 
 
 class ClusterNodes:
@@ -144,14 +148,17 @@ class ClusterNodes:
         while not self._closed.is_set():
             now = time.monotonic()
             for number, asked in enumerate(self._asked):
+                if asked.is_lost:
+                    if now >= asked.again_at:
+                        self._asked[number] = self._ask()
+                    continue
                 if asked.opening is None:
                     if asked.refused is not None and now >= asked.again_at:
                         asked.opening = asked.actor.open.remote()
                     continue
                 ready, _ = self._ray.wait([asked.opening], timeout=0)
                 if ready and not self._open(asked):
-                    self._end_actor(asked)
-                    self._asked[number] = self._ask()
+                    self._lose(asked)
             self._closed.wait(_LOOK_S)
 
     def _open(self, asked: _Asked) -> bool:
@@ -172,8 +179,10 @@ class ClusterNodes:
         try:
             connection = node.connect(WATCH, SILENT_AFTER_S)
         except OSError as error:
-            self._left_out(f"node {node.name} cannot be reached from here at {node.address[0]}: {error}")
-            return False
+            asked.refused = f"node {node.name} cannot be reached from here at {node.address[0]}: {error}"
+            asked.again_at = time.monotonic() + _ASK_AGAIN_S
+            self._left_out(asked.refused)
+            return True
         with self._lock:
             self._watched[node] = asked, connection
         for work in (self._watch, self._send_signs):
@@ -200,15 +209,19 @@ class ClusterNodes:
             return
         self._lost(node, why)
         _end(connection)
-        self._end_actor(asked)
-        with self._lock:
-            self._asked[self._asked.index(asked)] = self._ask()
+        self._lose(asked)
 
     def _send_signs(self, _node: ClusterNode, connection: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while not self._closed.is_set():
                 connection.sendall(ALIVE)
                 self._closed.wait(HEARTBEAT_S)
+
+    def _lose(self, asked: _Asked) -> None:
+        """End an actor that is lost; another is asked for in its place soon."""
+        self._end_actor(asked)
+        asked.again_at = time.monotonic() + _REPLACE_AFTER_S
+        asked.is_lost = True
 
     def _end_actor(self, asked: _Asked) -> None:
         with contextlib.suppress(Exception):  # it has ended, or its node has
