@@ -28,6 +28,7 @@ CASES_AT_ONCE = 2
 _START = """\
 set -e
 mount -t tmpfs none /run
+hostname {name}
 dockerd --host unix://{folder}/d.sock --bridge=none --iptables=false --ip6tables=false --ip-masq=false \
   --ip-forward=false --data-root {folder}/data --exec-root {folder}/exec --pidfile {folder}/pid \
   --config-file {folder}/json >{folder}/dockerd.log 2>&1 &
@@ -68,14 +69,15 @@ class NamespacedNode:
         (self.folder / "json").write_text("{}")
         script = _START.format(
             folder=self.folder,
+            name=self.name,
             ray=Path(sysconfig.get_path("scripts")) / "ray",
             head=self._head.address,
             address=f"{self._network}.2",
             cases=CASES_AT_ONCE,
         )
-        words = ["nsenter", f"--net=/run/netns/{self.name}", "unshare", "--pid", "--fork", "--kill-child", "--mount"]
+        words = ["nsenter", f"--net=/run/netns/{self.name}", "unshare", "--pid", "--uts", "--fork", "--kill-child"]
         self._popen = subprocess.Popen(
-            [*words, "--mount-proc", "bash", "-c", script],
+            [*words, "--mount", "--mount-proc", "bash", "-c", script],
             env={**os.environ, **ENVIRONMENT, "DOCKER_HOST": self.engine_address},
             start_new_session=True,
         )
