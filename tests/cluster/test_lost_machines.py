@@ -36,7 +36,7 @@ from twinbench.causes import CausedError
 from twinbench.containers.engine import Engine
 from twinbench.containers.labels import NODE_LEASE
 
-pytestmark = [*loses_connections, pytest.mark.acceptance, pytest.mark.alone]
+pytestmark = [*loses_connections, pytest.mark.acceptance]
 
 IMAGE = "lost-machines:latest"
 STEPS = [said("ls"), *[said("sleep 1; ls", after_s=1)] * 6, said(f"echo {SENTINEL}")]
