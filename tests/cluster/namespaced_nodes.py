@@ -56,16 +56,15 @@ class NamespacedNode:
 
     def start(self) -> None:
         """Make the namespaces, and start dockerd and Ray in them."""
-        run = lambda *words: subprocess.run(words, check=True, capture_output=True)  # noqa: E731
-        run("ip", "netns", "add", self.name)
-        run("ip", "link", "add", self._link, "type", "veth", "peer", "name", "eth0", "netns", self.name)
-        run("ip", "addr", "add", f"{self._network}.1/24", "dev", self._link)
-        run("ip", "link", "set", self._link, "up")
+        _run("ip", "netns", "add", self.name)
+        _run("ip", "link", "add", self._link, "type", "veth", "peer", "name", "eth0", "netns", self.name)
+        _run("ip", "addr", "add", f"{self._network}.1/24", "dev", self._link)
+        _run("ip", "link", "set", self._link, "up")
         inside = ("ip", "-n", self.name)
-        run(*inside, "addr", "add", f"{self._network}.2/24", "dev", "eth0")
+        _run(*inside, "addr", "add", f"{self._network}.2/24", "dev", "eth0")
         for device in ("lo", "eth0"):
-            run(*inside, "link", "set", device, "up")
-        run(*inside, "route", "add", "default", "via", f"{self._network}.1")
+            _run(*inside, "link", "set", device, "up")
+        _run(*inside, "route", "add", "default", "via", f"{self._network}.1")
         (self.folder / "json").write_text("{}")
         script = _START.format(
             folder=self.folder,
@@ -118,6 +117,10 @@ class NamespacedNode:
         subprocess.run(["ip", "netns", "del", self.name], check=False, capture_output=True)
         subprocess.run(["ip", "link", "del", self._link], check=False, capture_output=True)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _run(*words: str) -> None:
+    subprocess.run(words, check=True, capture_output=True)
 
 
 def _name(process: psutil.Process) -> str:
