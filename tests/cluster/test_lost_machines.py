@@ -122,4 +122,5 @@ def test_whatever_becomes_of_a_machine_every_case_ends_and_nothing_is_paid_twice
         if name == "hangs":
             first.signal_all("dockerd", signal.SIGCONT)
         if name != "link":
-            until(lambda engine=engines[node]: at_work(engine) == 0)  # type: ignore[misc]
+            # Without its raylet, ``ray start`` ends, and with it this machine's first process: its engine is gone too.
+            until(lambda engine=engines[node]: at_work(engine) <= 0)  # type: ignore[misc]
