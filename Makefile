@@ -67,7 +67,7 @@ build-banks: $(VENV)/ready engine
 ## Pin the newest dependencies that pyproject.toml allows.
 lock:
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-		--custom-compile-command 'make lock' --group dev --extra dynamic --extra inspect --extra report --extra croissant pyproject.toml --output-file requirements.lock
+		--custom-compile-command 'make lock' --group dev --extra dynamic --extra inspect --extra report --extra croissant --extra ray pyproject.toml --output-file requirements.lock
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

@@ -11,7 +11,7 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
 
-from benchmarks import containers, evidence, intervals, live, plugins, static
+from benchmarks import cluster, containers, evidence, intervals, live, plugins, static
 from benchmarks.measuring import HEAD, Measurement
 
 SUITES: dict[str, Callable[[], Iterator[Measurement]]] = {
@@ -19,6 +19,7 @@ SUITES: dict[str, Callable[[], Iterator[Measurement]]] = {
     "intervals": intervals.measurements,
     "plugins": plugins.measurements,
     "containers": containers.measurements,
+    "cluster": cluster.measurements,
     "live": live.measurements,
 }
 

@@ -68,6 +68,7 @@ PARTS = {
         ["tests/outcomes", "tests/simulations/test_outcomes.py"],
     ),
     "runs": Part("live runs: killed, poisoned, stopped", _LONG, ["tests/dynamic_track/running"]),
+    "machines": Part("runs on three machines, of which one is lost", _LONG, ["tests/cluster"]),
     "rehearsals": Part(
         "all tasks of our own, labels by execution, exports, audits",
         _LONG,

@@ -45,7 +45,7 @@ from typing import Any, Literal
 from markdown_it import MarkdownIt
 
 from docs.gateway import gateway_for
-from twinbench.containers.ownership import NAMESPACE_VARIABLE
+from twinbench.containers.labels import NAMESPACE_VARIABLE
 
 ROOT = Path(__file__).resolve().parents[1]
 MORE = "…"

@@ -23,15 +23,15 @@ import pytest
 from twinbench.causes import CausedError
 from twinbench.containers.base_image import BASE_IMAGE, ensure_base_image
 from twinbench.containers.engine import Engine, NoEngineError, docker_errors_as_ours
-from twinbench.containers.ownership import (
+from twinbench.containers.labels import (
     NAMESPACE,
     NAMESPACE_VARIABLE,
     container_namespace,
     is_alive,
     machine_identity,
     process_identity,
-    remove_container,
 )
+from twinbench.containers.ownership import remove_container
 
 if TYPE_CHECKING:
     from docker.models.containers import Container

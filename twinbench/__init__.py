@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from twinbench.api.training import train as train
     from twinbench.api.training import tune as tune
     from twinbench.api.verifying import verify_submission as verify_submission
+    from twinbench.executing.ray_cluster import RayCluster as RayCluster
     from twinbench.plugins.limits import PluginLimits as PluginLimits
     from twinbench.plugins.training import FitLimits as FitLimits
     from twinbench.routing.llm import Llm as Llm
@@ -65,6 +66,7 @@ _LAZY = {
     "Llm": "twinbench.routing.llm",
     "LlmError": "twinbench.routing.llm",
     "PluginLimits": "twinbench.plugins.limits",
+    "RayCluster": "twinbench.executing.ray_cluster",
     "Reply": "twinbench.routing.llm",
     "Resampling": "twinbench.statistics",
     "Router": "twinbench.routing.router",

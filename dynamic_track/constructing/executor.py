@@ -9,6 +9,7 @@ once (``observations``). So an execution whose steps are all known needs neither
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -23,7 +24,8 @@ from dynamic_track.constructing.preparing import ExecutorInputs, Providers, Seed
 from dynamic_track.constructing.settings import read_settings
 from dynamic_track.grading.verdict_store import VerdictStore
 from dynamic_track.running.admission import CaseImages
-from dynamic_track.running.nodes import Node
+from dynamic_track.running.cluster_nodes import cluster_places
+from dynamic_track.running.nodes import LeasedNodes, Node, fixed_places, is_node_lost
 from dynamic_track.running.run_dir import RunDirectory
 from dynamic_track.running.runner import has_agent_ended, run_trial
 from dynamic_track.running.stopping import Stop, StoppedError
@@ -50,7 +52,9 @@ from twinbench.construction.execution import (
     TaskExecutor,
 )
 from twinbench.containers.engine import Engine
+from twinbench.containers.labels import Lease
 from twinbench.errors import UsageError
+from twinbench.executing.places import Places
 from twinbench.storage.manifest_files import static_manifest
 from twinbench.storage.store import Store
 from twinbench.text.tokens import find_tokenizer_set
@@ -168,7 +172,7 @@ class AgentExecutor:
         self._tasks = tuple(draw.construction_task for draw in work.seeded_tasks)
         self._lock = threading.Lock()
         self._doubted: set[_ExecutionKey] = set()
-        self._node: Node | None = None
+        self._places: Places[Node] | None = None
         self._providers = Providers(work, context.directory, stack)
         self._kept = ResponseCache()
         self._verdicts = VerdictStore(Store(context.directory))
@@ -244,12 +248,17 @@ class AgentExecutor:
         name = _name(draw.task.id, draw.seed, assignment, repeat)
         decider = AssignmentDecider(assignment)
         bench = self._trial_context(draw, name, decider)
-        log = bench.make_log(self._recording(name), self._journal)
         blank = Execution(task, assignment, repeat, None, ())
         try:
             bench.stop.raise_if_requested()
-            node = self._connected_node()
-            self._execute(bench, node, draw.task, log)
+            places, leases = self._opened_places()
+            while True:  # on a lost node, it continues on another
+                with places.reserved() as node:
+                    log = bench.make_log(self._recording(name), self._journal)
+                    self._execute(bench, leases.leased(node), draw.task, log)
+                    outcome = summarise_trial(self._work.pool, log.recording)
+                    if not (is_node_lost(places, node, outcome, self._context.notify) and places.remove(node)):
+                        break
         except StoppedError:
             raise BuildStoppedError(f"{task}: the build is to stop") from None
         except CausedError as error:  # no container engine answers
@@ -346,18 +355,40 @@ class AgentExecutor:
         ) as commands:
             yield commands
 
-    def _connected_node(self) -> Node:
-        """Return the engine, which is connected when it is first needed.
+    def _opened_places(self) -> tuple[Places[Node], LeasedNodes]:
+        """Return the nodes that run containers, and their lease; they are connected when they are first needed.
 
         Raises:
-            CausedError: no engine answers.
+            CausedError: no container engine answers.
+            ClusterError, NoPlaceError: the cluster cannot be used, or has no node that takes tasks.
         """
         with self._lock:
-            if self._node is None:
-                engine = self._stack.enter_context(Engine.connect())
-                images = CaseImages(engine, (), build=self._work.settings.build, progress=self._context.progress)
-                self._node = Node(engine, images, self._context.workers)
-            return self._node
+            if self._places is None:
+                self._places = self._stack.enter_context(self._open_places())
+                # Its only use is to be larger than that of any earlier execution of the build.
+                self._leases = LeasedNodes(Lease(self._files.random_id(), int(time.time())))
+            return self._places, self._leases
+
+    @contextmanager
+    def _open_places(self) -> Iterator[Places[Node]]:
+        context, settings = self._context, self._work.settings
+
+        def images(engine: Engine) -> CaseImages:
+            return CaseImages(engine, (), build=settings.build, progress=context.progress)
+
+        if context.cluster is None:
+            with Engine.connect() as engine:
+                yield fixed_places([Node(engine, images(engine), context.workers)])
+            return
+        with cluster_places(
+            context.cluster,
+            cases=context.workers,
+            workers=1,
+            images=images,
+            min_free_mib=self._bench.container.min_free_mib,
+            notify=context.notify,
+        ) as places:
+            yield places
 
     def _refuse_without_cap(self) -> None:
         paid = self._work.rehearsal is None and not self._work.pool.costs_nothing

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from dynamic_track.rehearsal.provider import Faults
@@ -11,15 +13,20 @@ from dynamic_track.rehearsal.rehearsal_runs import Rehearsal, rehearse
 from dynamic_track.rehearsal.simulation import known_tasks
 from dynamic_track.rehearsal.skills import read_skill_table
 from dynamic_track.rehearsal.standings import RehearsalResult
+from dynamic_track.running.admission import CaseImages
 from dynamic_track.running.agent import ActionFormat, agent_settings, parse_action_format
+from dynamic_track.running.cluster_nodes import cluster_places
 from dynamic_track.running.execution import ExecutionLimits
+from dynamic_track.running.nodes import Node, fixed_places
 from dynamic_track.running.preparing import require_tier
-from dynamic_track.running.stopping import Stop
+from dynamic_track.running.stopping import Stop, StoppedError
 from dynamic_track.running.trained_routers import admit_router
+from dynamic_track.tasks.images import prepare_images
 from dynamic_track.tasks.selection import TaskChoice
 from twinbench.containers.engine import MIN_FREE_MIB, Engine
 from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import UsageError
+from twinbench.executing.ray_cluster import RayCluster
 from twinbench.plugins.limits import PluginLimits
 from twinbench.plugins.loading import LoadedRouter, load_router
 from twinbench.statistics import Resampling
@@ -126,8 +133,10 @@ def rehearse_routers(
     resampling: Resampling | None,
     workers: int = 2,
     min_free_mib: int = MIN_FREE_MIB,
+    cluster: RayCluster | None = None,
     stop: Stop | None = None,
     progress: Progress = no_progress,
+    notify: Callable[[str], None] = lambda _: None,
 ) -> RehearsalResult:
     """Run routers live on small tasks and simulated models, in real containers, without any cost.
 
@@ -136,21 +145,44 @@ def rehearse_routers(
         routers: the specs of at least one router.
         folder: for the run directories ``ROUTER/seed-SEED``; existing runs are continued. Default: a new folder.
         resampling: how tasks are resampled; None: no intervals, tests and ranks.
-        workers: how many runs are executed at once.
+        workers: how many runs are executed at once, one case of each; with a cluster, how many cases each node executes
+            at once.
         min_free_mib: start no case with less free disk space.
+        cluster: the Ray cluster whose nodes execute the cases; None: the engine of this machine.
         stop: ends all runs early.
         progress: is told how many cases are done.
+        notify: told of nodes that join, are lost, or take no cases.
 
     Raises:
+        ClusterError, NoPlaceError: the cluster cannot be used, or has no node that takes cases.
         CausedError: no container engine answers.
         UsageError: a run directory belongs to a different run.
     """
     if folder is not None and folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is not a folder: name a folder for the run directories")
-    with Engine.connect() as engine:
+    limits = ExecutionLimits(memory_mib=_MEMORY_MIB, min_free_mib=min_free_mib, tests_s=_TESTS_TIMEOUT_S)
+    execute = partial(rehearse, rehearsal=rehearsal, routers=routers, limits=limits, stop=stop, progress=progress)
+    if cluster is None:
+        with Engine.connect() as engine:
+            where = new_rehearsal_folder() if folder is None else folder
+            checkpoint = (stop or Stop()).raise_if_requested
+            with suppress(StoppedError):  # then all runs are left as they are
+                prepare_images(engine, rehearsal.tasks, build_them=True, checkpoint=checkpoint, progress=progress)
+            node = Node(engine, CaseImages(engine, rehearsal.tasks, build=False), workers)
+            done = execute(fixed_places([node]), folder=where, runs_at_once=workers)
+        return RehearsalResult(rehearsal, done, where, resampling)
+    runs = len(routers) * len(rehearsal.seeds)
+    with cluster_places(
+        cluster,
+        cases=runs * len(rehearsal.tasks),
+        workers=workers,
+        images=lambda engine: CaseImages(engine, rehearsal.tasks, build=True, progress=progress),
+        min_free_mib=min_free_mib,
+        notify=notify,
+    ) as places:
         where = new_rehearsal_folder() if folder is None else folder
-        limits = ExecutionLimits(memory_mib=_MEMORY_MIB, min_free_mib=min_free_mib, tests_s=_TESTS_TIMEOUT_S)
-        done = rehearse(engine, rehearsal, routers, where, limits=limits, workers=workers, stop=stop, progress=progress)
+        at_once = min(runs, places.capacity)
+        done = execute(places, folder=where, runs_at_once=at_once, cases_at_once=None, notify=notify)
     return RehearsalResult(rehearsal, done, where, resampling)
 
 

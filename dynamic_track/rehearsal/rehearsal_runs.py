@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -19,18 +18,16 @@ from dynamic_track.rehearsal.shared_verdicts import SharedVerdicts
 from dynamic_track.rehearsal.simulation import KnownTask
 from dynamic_track.rehearsal.skills import SkillTable, read_skill_table
 from dynamic_track.rehearsal.virtual_time import DeclaredTimeSource, VirtualClocks
-from dynamic_track.running.admission import CaseImages
 from dynamic_track.running.agent import AgentSettings
 from dynamic_track.running.execution import ExecutionLimits, Provider, RunSetup, ended_trials, execute_plan
-from dynamic_track.running.nodes import Node, node_executor
+from dynamic_track.running.nodes import CaseExecutor, Node, node_executor
 from dynamic_track.running.runner import RunSummary
 from dynamic_track.running.score import score_trials
-from dynamic_track.running.stopping import Stop, StoppedError
-from dynamic_track.tasks.images import prepare_images
+from dynamic_track.running.stopping import Stop
 from dynamic_track.tasks.task import Task
-from twinbench.containers.engine import Engine
 from twinbench.display.progress import Progress, no_progress
 from twinbench.executing.executor import collect_results
+from twinbench.executing.places import Places
 from twinbench.executing.threads import Threads
 from twinbench.fingerprint import fingerprint
 from twinbench.plugins.limits import NOT_LOADED, RouterLoadError, RouterRefusedError
@@ -132,15 +129,17 @@ def _plain(text: str) -> str:
 
 
 def rehearse(
-    engine: Engine,
+    places: Places[Node],
     rehearsal: Rehearsal,
     routers: Sequence[LoadedRouter],
     folder: Path,
     *,
     limits: ExecutionLimits,
-    workers: int,
+    runs_at_once: int,
+    cases_at_once: int | None = 1,
     stop: Stop | None = None,
     progress: Progress = no_progress,
+    notify: Callable[[str], None] = lambda _: None,
 ) -> list[RehearsalRun]:
     """Run every router on every case under every seed, or continue runs that were ended early.
 
@@ -152,30 +151,28 @@ def rehearse(
     continue.
 
     Args:
-        engine: for containers.
+        places: the nodes for containers, which all runs share; they have the images, or build them.
         rehearsal: what the runs have in common.
         routers: the specs of the routers.
         folder: for the run directories.
         limits: of each run.
-        workers: how many runs are executed at once.
+        runs_at_once: how many runs are executed at once.
+        cases_at_once: how many cases of a run are executed at once at most; None: as many as the nodes take.
         stop: ends all runs early.
         progress: is told how many cases are done.
+        notify: told of nodes that take no more cases.
 
     Returns:
         The runs, router by router in the order given, and for each router seed by seed.
     """
     all_stop = Stop(beside=stop)
-    with suppress(StoppedError):  # then all runs are left as they are
-        prepare_images(
-            engine, rehearsal.tasks, build_them=True, checkpoint=all_stop.raise_if_requested, progress=progress
-        )
     together = _CombinedProgress(progress, len(routers) * len(rehearsal.seeds) * len(rehearsal.tasks))
     verdicts = VerdictStore(Store(folder))
     names = name_run_folders([router.name for router in routers])
     runs = [(number, seed) for seed in rehearsal.seeds for number in range(len(routers))]
     not_loaded: dict[int, RouterLoadError | RouterRefusedError] = {}
 
-    def run(which: tuple[int, str], engine: Engine) -> RehearsalRun:
+    def run(which: tuple[int, str], _place: None) -> RehearsalRun:
         number, seed = which
         router = routers[number]
         run_dir = folder / names[number] / f"seed-{_plain(seed)}"
@@ -183,7 +180,7 @@ def rehearse(
             progress(f"loading {router.name}", 0, None)
             try:
                 summary = _execute_run(
-                    engine,
+                    node_executor(places, max_jobs=cases_at_once, notify=notify),
                     rehearsal,
                     router,
                     seed,
@@ -199,7 +196,7 @@ def rehearse(
         summary = _summarise_without_running(rehearsal, router, seed, run_dir, not_loaded.get(number))
         return RehearsalRun(router.name, seed, summary)
 
-    rehearsed = collect_results(Threads({engine: workers}), runs, run, stop=all_stop.request)
+    rehearsed = collect_results(Threads({None: runs_at_once}), runs, run, stop=all_stop.request)
     if len(not_loaded) == len(routers):
         raise not_loaded[0]
     done = dict(zip(runs, rehearsed, strict=True))
@@ -220,7 +217,7 @@ def _summarise_without_running(
 
 
 def _execute_run(
-    engine: Engine,
+    executor: CaseExecutor,
     rehearsal: Rehearsal,
     router: LoadedRouter,
     seed: str,
@@ -236,7 +233,7 @@ def _execute_run(
     clocks = VirtualClocks()
     with simulated_provider(models, rehearsal.pool) as server, Gateway(server.api_base, None) as gateway:
         return execute_plan(
-            node_executor([Node(engine, CaseImages(engine, rehearsal.tasks, build=False))]),
+            executor,
             rehearsal.run_setup(router, seed),
             rehearsal.tasks,
             run_dir,

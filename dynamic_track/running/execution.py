@@ -29,13 +29,13 @@ from twinbench.calls.exchange import ResponseSource
 from twinbench.calls.journal import Journal, read_journal
 from twinbench.calls.lines import RunExecution
 from twinbench.calls.metered import MeteredLlm
-from twinbench.calls.recording import read_recordings
+from twinbench.calls.recording import lines_of_kinds, read_recordings
 from twinbench.calls.redaction import Secrets
 from twinbench.calls.routed import RouterDecider
 from twinbench.calls.trial_log import Listener, RedactedSource
 from twinbench.containers.container import ContainerLimits
+from twinbench.containers.labels import Lease
 from twinbench.display.progress import Progress, no_progress
-from twinbench.errors import UsageError
 from twinbench.plugins.limits import NOT_LOADED
 from twinbench.plugins.loading import LoadedRouter
 from twinbench.routing.clock import Clocks, WallClocks
@@ -231,23 +231,12 @@ def execute_plan(
             directory,
             journal,
             recorded,
+            lease=Lease(directory.random_id(), 1 + sum(1 for _ in lines_of_kinds(entries, RunExecution))),
             verdicts=verdicts or VerdictStore(Store(directory.path)),
             graded=graded,
             breaker=breaker,
             progress=progress,
         )
-
-
-def parse_shard(text: str) -> tuple[int, int]:
-    """Parse a shard from the command line: ``1/4`` is the first of four.
-
-    Raises:
-        UsageError: the text is not of this form.
-    """
-    number, slash, of = text.partition("/")
-    if not (slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
-        raise UsageError(f"--shard {text}: give the shard's number and the number of shards, such as 1/4")
-    return int(number), int(of)
 
 
 def ended_trials(run_dir: Path, setup: RunSetup) -> list[TrialOutcome]:

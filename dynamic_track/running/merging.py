@@ -83,6 +83,8 @@ def _write(
                 journal.append(entry.kind, **entry.fields)
         journal.sync()
     for run in runs:
+        for (case, trial), node in run.nodes().items():
+            merged.note_node(case, trial, node)
         for folder in ("cases", COMMITMENTS_FOLDER):
             if (run.path / folder).is_dir():
                 shutil.copytree(run.path / folder, merged.path / folder, dirs_exist_ok=True)

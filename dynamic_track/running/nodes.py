@@ -7,15 +7,20 @@ So nothing of a run has to be sent anywhere, and the loss of a machine loses onl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 
 from dynamic_track.running.admission import Admission, CaseImages
 from dynamic_track.running.trial import TrialOutcome
 from dynamic_track.tasks.task import Task
-from twinbench.causes import CAUSES, OutcomeClass
+from twinbench.causes import CAUSES, Cause, CausedError, OutcomeClass
 from twinbench.containers.engine import Engine
+from twinbench.containers.labels import Lease
+from twinbench.containers.ownership import remove_older_executions
 from twinbench.executing.executor import Executor
+from twinbench.executing.places import Places
 from twinbench.executing.threads import Threads
 
 
@@ -36,6 +41,8 @@ class Node:
     workers: int = 1
     """How many cases run in parallel."""
     admission: Admission = field(default_factory=Admission)
+    name: str | None = None
+    """The machine's name, for people; None for the only engine of a run."""
 
 
 CaseExecutor = Executor[Job, Node, TrialOutcome | None]
@@ -43,25 +50,80 @@ CaseExecutor = Executor[Job, Node, TrialOutcome | None]
 continues where infrastructure ended it."""
 
 
-def node_executor(nodes: Sequence[Node]) -> CaseExecutor:
+def fixed_places(nodes: Sequence[Node]) -> Places[Node]:
+    """Return nodes as places to which none is added."""
+    return Places({node: node.workers for node in nodes})
+
+
+def node_executor(
+    places: Places[Node], *, max_jobs: int | None = None, notify: Callable[[str], None] = lambda _: None
+) -> CaseExecutor:
     """Make an executor over nodes, each of which runs several trials in parallel.
 
-    A node whose engine no longer answers is dropped, and its trials continue on the others. On the last node they end
-    because of infrastructure.
+    A node whose engine no longer answers, or whose disk is full, is dropped, and its trials continue on the others or
+    on the next that joins. On the last of fixed nodes they end because of infrastructure. A case goes where its image
+    is, while that node has room.
+
+    Args:
+        places: the nodes, which several executors may share.
+        max_jobs: how many trials of this executor run in parallel at most; None: as many as the nodes take.
+        notify: told of nodes that are dropped.
     """
-    gone: set[Node] = set()
 
     def is_lost(node: Node, trial: TrialOutcome | None) -> bool:
-        if trial is None or trial.cause is None or CAUSES[trial.cause].outcome_class is not OutcomeClass.infra:
-            return False
-        if node not in gone and node.engine.answers():
-            return False
-        gone.add(node)
-        return True
+        return trial is not None and is_node_lost(places, node, trial, notify)
 
     def clear_up(job: Job, trial: TrialOutcome | None) -> None:
         if trial is not None:
-            for node in nodes:
+            for node in places.current():
                 node.images.release(job.task)
 
-    return Threads({node: node.workers for node in nodes}, is_lost=is_lost, clear_up=clear_up)
+    return Threads(
+        places,
+        max_jobs=max_jobs,
+        is_lost=is_lost,
+        prefers=lambda job, node: node.images.has(job.task),
+        prepare=lambda job, node: node.images.fetch_ahead(job.task),
+        clear_up=clear_up,
+    )
+
+
+def is_node_lost(places: Places[Node], node: Node, trial: TrialOutcome, notify: Callable[[str], None]) -> bool:
+    """Return whether a trial ended as it did because its node is lost or has no disk space left.
+
+    Args:
+        places: all nodes.
+        node: where the trial ran.
+        trial: its outcome.
+        notify: called with the reason, if that is not known yet.
+    """
+    if trial.cause is None or CAUSES[trial.cause].outcome_class is not OutcomeClass.infra:
+        return False
+    if node not in places:
+        return True
+    lost = trial.cause is Cause.disk or not node.engine.answers()
+    if lost and node.name is not None:
+        notify(f"node {node.name} takes no more cases: {trial.detail}")
+    return lost
+
+
+class LeasedNodes:
+    """Nodes as one execution of a run uses them: their containers have its lease.
+
+    Args:
+        lease: of the execution; whoever makes this holds the run's lock.
+    """
+
+    def __init__(self, lease: Lease) -> None:
+        self._lease = lease
+        self._leased: dict[Node, Node] = {}
+        self._lock = threading.Lock()
+
+    def leased(self, node: Node) -> Node:
+        """Return a node with the lease; when it is first used, what earlier executions of the run left is removed."""
+        with self._lock:
+            if node not in self._leased:
+                with suppress(CausedError):  # an engine that does not answer fails the case too
+                    remove_older_executions(node.engine, self._lease)
+                self._leased[node] = replace(node, engine=node.engine.leased(self._lease))
+            return self._leased[node]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,15 @@ from pydantic import ConfigDict
 from dynamic_track.grading.verdict import GradingLimits
 from dynamic_track.running.admission import Admission, CaseImages
 from dynamic_track.running.agent import ActionFormat, agent_settings, parse_action_format
+from dynamic_track.running.cluster_nodes import cluster_places
 from dynamic_track.running.committing import COMMITMENTS_FOLDER, commit
 from dynamic_track.running.estimate import Estimate, estimate
-from dynamic_track.running.execution import ExecutionLimits, Provider, RunSetup, ended_trials, execute_plan, parse_shard
-from dynamic_track.running.nodes import Node, node_executor
+from dynamic_track.running.execution import ExecutionLimits, Provider, RunSetup, ended_trials, execute_plan
+from dynamic_track.running.nodes import Node, fixed_places, node_executor
 from dynamic_track.running.plan import MOST_TRIALS
 from dynamic_track.running.run_dir import open_run
 from dynamic_track.running.runner import RunSummary
+from dynamic_track.running.shards import parse_shard
 from dynamic_track.running.stopping import Stop
 from dynamic_track.running.trained_routers import admit_router
 from dynamic_track.running.trial import TrialOutcome
@@ -31,10 +34,11 @@ from twinbench.calls.attempts import RetryLimits
 from twinbench.calls.rate_limits import CandidateLimits, RateLimitedSource, parse_limits
 from twinbench.calls.trial_log import Listener
 from twinbench.containers.container import ContainerLimits
-from twinbench.containers.engine import connected_engines
+from twinbench.containers.engine import Engine, connected_engines
 from twinbench.display.progress import Progress, no_progress
 from twinbench.display.wording import format_count
 from twinbench.errors import UsageError
+from twinbench.executing.ray_cluster import RayCluster
 from twinbench.plugins.limits import PluginLimits
 from twinbench.plugins.loading import load_router
 from twinbench.providers.gateway import Gateway
@@ -72,7 +76,7 @@ class RunRequest:
     trials: int = 1
     """How often each case is run."""
     shard: str | None = None
-    """``I/N``: run only every N-th case from the I-th on, with 1/N of the cap."""
+    """``I/N``: run only every N-th case from the I-th on, with 1/N of the cap; ``auto``: what the scheduler says."""
     image: str | None = None
     """For experiments: run every case in this image instead of its own; not with ``graded``."""
     network: bool = False
@@ -83,6 +87,8 @@ class RunRequest:
     """Cases in parallel on each engine."""
     engines: Sequence[str] = ()
     """URLs of Docker engines; empty: the one in DOCKER_HOST."""
+    cluster: RayCluster | None = None
+    """The Ray cluster whose nodes run the cases, instead of ``engines``."""
     candidate_limits: Sequence[str] = ()
     """Rate limits of candidates, each as ``ID:connections=4,rpm=60,tpm=100000``."""
     call_timeout_s: float = RetryLimits.attempt_s
@@ -112,6 +118,8 @@ class RunRequest:
         Raises:
             UsageError: a value is invalid, or contradicts another.
         """
+        if self.cluster is not None and self.engines:
+            raise UsageError("--engine names the engines, --executor ray finds them: give only one of the two")
         if self.image is not None and self.graded:
             raise UsageError("cases run with --image cannot be graded: add --grade none")
         for option, value, least, most in (
@@ -151,9 +159,16 @@ class PreparedRun:
             self.setup.pool,
             left,
             finished,
-            workers=self.request.workers * max(len({*self.request.engines}), 1),
+            workers=self.workers,
             run_usd=None if self.cap is None else self.cap - self.spent_usd,
         )
+
+    @property
+    def workers(self) -> int:
+        """How many trials are expected to run in parallel."""
+        if self.request.cluster is not None:  # as many nodes are asked for as the trials need
+            return len(self.cases) * self.setup.trials
+        return self.request.workers * max(len({*self.request.engines}), 1)
 
     def to_json(self) -> dict[str, Any]:
         """Return what would be run as a JSON object."""
@@ -194,7 +209,12 @@ class PreparedRun:
         return directory.path / COMMITMENTS_FOLDER / made.file_name, made
 
     def execute(
-        self, *, stop: Stop | None = None, listener: Listener | None = None, progress: Progress = no_progress
+        self,
+        *,
+        stop: Stop | None = None,
+        listener: Listener | None = None,
+        progress: Progress = no_progress,
+        notify: Callable[[str], None] = lambda _: None,
     ) -> RunSummary:
         """Run what is not finished, and continue what was started.
 
@@ -202,9 +222,11 @@ class PreparedRun:
             stop: ends the execution early.
             listener: called for every journal line about a trial.
             progress: called as images are fetched or built.
+            notify: told of nodes that join, are lost, or take no cases.
 
         Raises:
             UsageError: the run directory has other content, or the key is missing.
+            ClusterError, NoPlaceError: the cluster cannot be used, or has no node that takes cases.
             CausedError: an engine does not answer.
             JournalError: the journal is lost, or cannot be written.
             RouterLoadError: the router cannot be loaded.
@@ -213,19 +235,23 @@ class PreparedRun:
         every = [task for task in self.cases for _ in range(self.setup.trials)]
         with ExitStack() as stack:
             gateway = stack.enter_context(Gateway(request.api_base, request.api_key_env))
-            engines = stack.enter_context(connected_engines(request.engines))
-            nodes = [
-                Node(
-                    engine,
-                    CaseImages(engine, every, build=request.build, evict=request.evict, progress=progress),
-                    request.workers,
-                    # The free memory of another machine cannot be seen from here.
-                    Admission(request.min_free_memory_mib if engine.is_local else 0),
+            if request.cluster is None:
+                engines = stack.enter_context(connected_engines(request.engines))
+                places = fixed_places([self._node(engine, every, progress) for engine in engines])
+            else:
+                places = stack.enter_context(
+                    cluster_places(
+                        request.cluster,
+                        cases=len(every),
+                        workers=request.workers,
+                        images=partial(self._images, every, progress),
+                        min_free_mib=request.min_free_mib,
+                        min_free_memory_mib=request.min_free_memory_mib,
+                        notify=notify,
+                    )
                 )
-                for engine in engines
-            ]
             return execute_plan(
-                node_executor(nodes),
+                node_executor(places, notify=notify),
                 self.setup,
                 self.cases,
                 request.run_dir,
@@ -243,6 +269,18 @@ class PreparedRun:
                 stop=stop,
                 listener=listener,
             )
+
+    def _images(self, every: Sequence[Task], progress: Progress, engine: Engine) -> CaseImages:
+        request = self.request
+        return CaseImages(engine, every, build=request.build, evict=request.evict, progress=progress)
+
+    def _node(self, engine: Engine, every: Sequence[Task], progress: Progress) -> Node:
+        images = self._images(every, progress, engine)
+        admission = Admission(self.request.min_free_memory_mib, engine.available_memory_mib)
+        several = len(self.request.engines) > 1
+        if several:
+            images.note_present()
+        return Node(engine, images, self.request.workers, admission, engine.address if several else None)
 
 
 def prepare_run(request: RunRequest, progress: Progress = no_progress) -> PreparedRun:

@@ -1,16 +1,18 @@
 """The directory of a run: its plan, its journal, and a folder for each trial that ended.
 
 The journal is the source of truth. ``case.json``, ``patch.diff`` and ``trajectory.json`` are derived from it; not
-derived are the plan, the tests of a verdict (``verdict.json``, cached in ``verdicts/``) and the state of a simulated
-provider (``provider.jsonl``). A file named ``stop`` asks the process that executes the run to stop. Files are flushed
-to disk before the journal mentions them.
+derived are the plan, the tests of a verdict (``verdict.json``, cached in ``verdicts/``), the state of a simulated
+provider (``provider.jsonl``), the run's random id (``run-id``) and its nodes (``nodes.jsonl``). A file named ``stop``
+asks the process that executes the run to stop. Files are flushed to disk before the journal mentions them.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import secrets
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,11 @@ from twinbench.storage.files import atomic_write, make_folder
 
 _SEED_FOLDER = "seed-"
 """Prefix of the folder of a rehearsal's run, which is in a folder named after its router."""
+
+RANDOM_ID_FILE = "run-id"
+"""The run's random id, which is in the labels of its containers."""
+NODES_FILE = "nodes.jsonl"
+"""On which node each trial was worked on, a line whenever one is begun or goes on; of runs with several nodes."""
 
 NOT_LOADED_FILE = "router-not-loaded.txt"
 """Where nothing was run because the router could not be loaded: why."""
@@ -67,6 +74,35 @@ class RunDirectory:
             return
         with atomic_write(self.path / NOT_LOADED_FILE) as path:
             path.write_text(f"{why}\n", "utf-8", "replace", newline="")
+
+    def random_id(self) -> str:
+        """Return the run's random id, by which its containers are found on any machine; it is made when first asked
+        for.
+        """
+        file = self.path / RANDOM_ID_FILE
+        with suppress(OSError):
+            if found := file.read_text("ascii", "replace").strip():
+                return found
+        made = secrets.token_hex(16)
+        with atomic_write(file) as path:
+            path.write_text(f"{made}\n", "ascii", newline="")
+        return made
+
+    def note_node(self, case: str, trial: int, node: str) -> None:
+        """Note on which node a trial is worked on from now on."""
+        line = json.dumps({"case": case, "trial": trial, "node": node})
+        with (self.path / NODES_FILE).open("a", encoding="utf-8", newline="") as file:
+            file.write(f"{line}\n")
+
+    def nodes(self) -> dict[tuple[str, int], str]:
+        """Return on which node each trial was worked on last; empty for a run with a single engine."""
+        found: dict[tuple[str, int], str] = {}
+        with suppress(OSError):
+            for line in (self.path / NODES_FILE).read_text("utf-8", "replace").splitlines():
+                with suppress(ValueError, KeyError, TypeError):  # the last line may be cut short
+                    told = json.loads(line)
+                    found[str(told["case"]), int(told["trial"])] = str(told["node"])
+        return found
 
     def check_journal_present(self) -> None:
         """Check that the journal is not lost: without it, continuing would pay for finished trials again.

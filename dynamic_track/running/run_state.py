@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -38,6 +39,8 @@ class TrialState:
     spend_usd: float
     router_errors: int
     """Number of failed decisions of the router."""
+    node: str | None
+    """The node that it ran on last; None in a run with a single engine."""
     outcome: TrialOutcome | None
     """The trial's outcome; None if it has not ended."""
 
@@ -67,6 +70,11 @@ class RunState:
         """Whether simulated models answered."""
         return self.origin.is_simulated
 
+    @property
+    def nodes(self) -> dict[str, int]:
+        """How many trials each node ran last; empty for a run with a single engine."""
+        return dict(Counter(trial.node for trial in self.trials if trial.node is not None))
+
     def count(self, state: str) -> int:
         """Count the trials in a state."""
         return sum(trial.state == state for trial in self.trials)
@@ -75,7 +83,13 @@ class RunState:
         """The state as a JSON object."""
         content = {name: getattr(self, name) for name in ("run", "active", "simulated", "router", "run_usd")}
         told = {"origin": self.origin.name, "about": self.origin.value}
-        return {**content, **told, **self.score.to_json(), "trials": [trial.to_json() for trial in self.trials]}
+        return {
+            **content,
+            **told,
+            **self.score.to_json(),
+            "nodes": self.nodes,
+            "trials": [trial.to_json() for trial in self.trials],
+        }
 
 
 def is_active(run: RunDirectory) -> bool:
@@ -109,8 +123,9 @@ def run_state(run: SavedRun, pool: LiveManifest | None = None) -> RunState:
     cap = next((sitting.line.run_usd for sitting in reversed([*lines_of_kinds(run.entries, RunExecution)])), None)
     found = run.trials
     to_be_graded = not run.plan.is_imported
+    nodes = run.directory.nodes()
     states = [
-        _trial_state(found.get(key) or Recording(*key), pool, to_be_graded=to_be_graded)
+        _trial_state(found.get(key) or Recording(*key), pool, nodes.get(key), to_be_graded=to_be_graded)
         for key in sorted({*run.missing, *found})
     ]
     ended = [summarise_trial(pool, recording) for recording in found.values() if recording.end is not None]
@@ -135,7 +150,7 @@ def size_bytes(path: Path) -> int:
     return total
 
 
-def _trial_state(recording: Recording, pool: LiveManifest, *, to_be_graded: bool) -> TrialState:
+def _trial_state(recording: Recording, pool: LiveManifest, node: str | None, *, to_be_graded: bool) -> TrialState:
     steps = [recording.steps[number] for number in sorted(recording.steps)]
     decided = [step.decision.candidate for step in steps if step.decision is not None]
     outcome = None if recording.end is None else summarise_trial(pool, recording)
@@ -152,5 +167,6 @@ def _trial_state(recording: Recording, pool: LiveManifest, *, to_be_graded: bool
         cost_usd=float(recording.cost_usd),
         spend_usd=float(recording.spend_usd),
         router_errors=len(recording.router_errors),
+        node=node,
         outcome=outcome,
     )

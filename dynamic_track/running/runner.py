@@ -13,7 +13,7 @@ from dynamic_track.grading.verdict import GradingLimits, Verdict, grade, no_verd
 from dynamic_track.grading.verdict_store import VerdictStore
 from dynamic_track.running.agent import AgentEnd
 from dynamic_track.running.breaker import Breaker
-from dynamic_track.running.nodes import CaseExecutor, Job, Node
+from dynamic_track.running.nodes import CaseExecutor, Job, LeasedNodes, Node
 from dynamic_track.running.run_dir import RunDirectory
 from dynamic_track.running.score import RunScore, score_trials
 from dynamic_track.running.stopping import StoppedError
@@ -27,6 +27,7 @@ from twinbench.calls.recording import DivergedError, Recording
 from twinbench.calls.trial_log import TrialLog
 from twinbench.causes import CAUSES, CausedError, OutcomeClass
 from twinbench.containers.engine import Engine
+from twinbench.containers.labels import Lease
 from twinbench.display.frames import Tabular
 from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import TwinbenchError
@@ -101,6 +102,7 @@ def run_jobs(
     journal: Journal,
     recorded: Mapping[tuple[str, int], Recording],
     *,
+    lease: Lease,
     verdicts: VerdictStore,
     graded: bool = True,
     breaker: bool = True,
@@ -119,6 +121,7 @@ def run_jobs(
         run: the run directory, for files of ended trials.
         journal: the run's journal, open for writing.
         recorded: the recordings of trials so far.
+        lease: of this execution, for the labels of containers.
         verdicts: the store of verdicts.
         graded: whether submitted patches are graded.
         breaker: whether to stop if the first trials are all lost to one infrastructure cause (``Breaker``).
@@ -131,13 +134,16 @@ def run_jobs(
     known = {name: recorded.get(name) or Recording(*name) for name in names}
     finished = {name for name, recording in known.items() if _is_finished(recording, graded)}
     watch = Breaker(context.stop)
+    nodes = LeasedNodes(lease)
 
     def work_on(job: Job, node: Node) -> TrialOutcome | None:
         log = context.make_log(known[job.task.id, job.trial], journal)
         try:
             with node.admission.admit(context.stop):
                 context.stop.raise_if_requested()
-                return run_trial(context, node, job.task, log, run, verdicts, graded=graded)
+                if node.name is not None and (job.task.id, job.trial) not in finished:
+                    run.note_node(job.task.id, job.trial, node.name)
+                return run_trial(context, nodes.leased(node), job.task, log, run, verdicts, graded=graded)
         except StoppedError:
             return None
 

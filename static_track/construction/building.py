@@ -34,6 +34,7 @@ from twinbench.construction.proposing import Proposer
 from twinbench.display.frames import Tabular
 from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import TwinbenchError, UsageError
+from twinbench.executing.ray_cluster import RayCluster
 from twinbench.fingerprint import canonical_json
 from twinbench.routing.tiers import TIER_LABELS, Tier
 from twinbench.unexpected import describe_error
@@ -54,6 +55,8 @@ class BuildLimits:
     """Spending cap over all executions of the build."""
     workers: int = 1
     """How many tasks are searched in parallel."""
+    cluster: RayCluster | None = None
+    """The Ray cluster whose nodes run containers; None: the Docker engine of this machine."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -136,6 +139,7 @@ def build(
     is_stopping: Callable[[], bool] = never_stop,
     listener: Listener = ignore_progress,
     progress: Progress = no_progress,
+    notify: Callable[[str], None] = lambda _: None,
 ) -> BuildResult:
     """Build a bank, or continue a build; nothing is executed twice.
 
@@ -146,6 +150,7 @@ def build(
         is_stopping: returns whether a stop was requested, so that nothing new is started.
         listener: called for executions and tasks.
         progress: called as the executor prepares.
+        notify: called with messages about nodes that join, are lost, or take no tasks.
 
     Raises:
         UsageError: the configuration is invalid, the directory has another build, or a spending cap is missing.
@@ -153,7 +158,15 @@ def build(
         TwinbenchError: something cannot be written; what was executed is kept.
     """
     with open_directory(directory) as opened:
-        context = ExecutorContext(opened.make_executor_folder(), limits.cap_usd, limits.workers, is_stopping, progress)
+        context = ExecutorContext(
+            opened.make_executor_folder(),
+            limits.cap_usd,
+            limits.workers,
+            is_stopping,
+            progress,
+            limits.cluster,
+            notify,
+        )
         with open_executor(settings, context) as executor:
             ladder = make_ladder(settings, executor)
             require_cap(executor, limits.cap_usd)

@@ -10,7 +10,7 @@ from docker.models.containers import Container
 from twinbench.causes import Cause, CausedError
 from twinbench.containers.container import ContainerLimits
 from twinbench.containers.engine import Engine
-from twinbench.containers.ownership import NAMESPACE, ROLE, container_namespace
+from twinbench.containers.labels import NAMESPACE, ROLE, container_namespace
 from twinbench.containers.sandbox import Sandbox
 
 SMALL = ContainerLimits(memory_mib=256, processes=100, file_mib=64, life_s=600)

@@ -97,6 +97,16 @@ class SecondEngine:
         lines = [(process, " ".join(process.info["cmdline"] or ())) for process in psutil.process_iter(["cmdline"])]
         return [process for process, line in lines if str(self._folder) in line and line.startswith(program)]
 
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Within the block, it accepts connections and answers nothing."""
+        assert self._popen is not None
+        self._popen.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._popen.send_signal(signal.SIGCONT)
+
     def restart(self, number: signal.Signals, after_s: float) -> None:
         """End it by a signal after some time, and start it again."""
         time.sleep(after_s)

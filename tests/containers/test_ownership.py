@@ -16,10 +16,12 @@ from docker.models.containers import Container
 
 from tests.cli.commands import spawned, twinbench
 from tests.containers.conftest import OpenSandbox
-from tests.containers.running import said
+from tests.containers.running import SMALL, said
 from tests.timing import until
 from twinbench.containers.engine import Engine
-from twinbench.containers.ownership import NAMESPACE, NAMESPACE_VARIABLE, container_namespace, labels, new_name
+from twinbench.containers.labels import NAMESPACE, NAMESPACE_VARIABLE, Lease, container_namespace, labels, new_name
+from twinbench.containers.ownership import remove_older_executions
+from twinbench.containers.sandbox import Sandbox
 
 OWNER = """
 import sys, time
@@ -171,3 +173,22 @@ def test_labels_name_no_machine_and_no_person() -> None:
     text = " ".join(marks.values())
     for secret in (os.uname().nodename, str(Path.home()), os.environ.get("USER", "no-such-user")):
         assert secret not in text.split()
+
+
+def test_an_execution_of_a_run_removes_what_earlier_ones_left_and_nothing_else(engine: Engine, base_image: str) -> None:
+    own, second = f"{os.getpid()}-a", Lease(f"{os.getpid()}-a", 2)
+    leases = {"older": Lease(own, 1), "own": second, "another run's": Lease(f"{os.getpid()}-b", 1)}
+    opened = {
+        name: Sandbox(engine.leased(lease), base_image, role, limits=SMALL)
+        for (name, lease), role in zip(leases.items(), ("grade", "case", "case"), strict=True)
+    }
+    for sandbox in opened.values():
+        sandbox.__enter__()
+    try:
+        names = {name: str(sandbox.container.name) for name, sandbox in opened.items()}
+        assert remove_older_executions(engine, second) == 1
+        assert {name for name, container in names.items() if exists(engine, container)} == {"own", "another run's"}
+        assert remove_older_executions(engine, second) == 0
+    finally:
+        for sandbox in opened.values():
+            sandbox.__exit__(None, None, None)

@@ -17,7 +17,7 @@ from tests.containers.running import SMALL, ours, said
 from tests.timing import until
 from twinbench.causes import CAUSES, Cause, OutcomeClass
 from twinbench.containers.engine import ContainerLostError, Engine, EngineLostError
-from twinbench.containers.ownership import NAMESPACE, container_namespace
+from twinbench.containers.labels import NAMESPACE, container_namespace
 from twinbench.containers.sandbox import Sandbox, WriteLimitError
 from twinbench.containers.shell import Ended
 

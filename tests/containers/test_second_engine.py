@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -74,6 +75,25 @@ def test_an_engine_that_is_restarted_in_the_middle_of_a_command_is_no_result(
                 sandbox.run_command("echo after")
             name = sandbox.container.name
         assert name not in [container.name for container in connected.client.containers.list(all=True)]
+
+
+def test_an_engine_that_hangs_is_given_up_soon_after_the_deadline_of_a_command(second: SecondEngine) -> None:
+    with second.connect() as connected:
+        load_tiny(connected)
+        with Sandbox(connected, TINY, "case", limits=SMALL) as sandbox:
+            assert said(sandbox, "echo before") == "before\n"
+            with second.hanging():
+                began = time.monotonic()
+                told = refused(partial(sandbox.run_command, "sleep 60", timeout_s=1))
+                assert told is not None
+                assert told[:2] == (EngineLostError, Cause.engine)
+                assert "did not answer for 10 s" in told[2]
+                sandbox.__exit__(None, None, None)
+                assert not connected.answers()
+                assert time.monotonic() - began < 1 + 30 + 10  # left and asked once more, for 10 s each
+            assert connected.answers()
+        for container in connected.client.containers.list(all=True):
+            container.remove(force=True)
 
 
 def test_an_engine_that_is_gone_is_lost(second: SecondEngine) -> None:

@@ -26,7 +26,7 @@ from tests.plugins.stateful import Stateful
 from tests.plugins.test_sessions import DIES, STATEFUL, an_outcome, lived
 from tests.twinbench.calls import TIERS, a_call
 from twinbench.containers.engine import Engine, ImageError
-from twinbench.containers.ownership import NAMESPACE, container_namespace
+from twinbench.containers.labels import NAMESPACE, container_namespace
 from twinbench.containers.strict import StrictIsolation
 from twinbench.errors import UsageError
 from twinbench.plugins.limits import RouterLoadError

@@ -16,7 +16,7 @@ from tests.examples import thinned
 from tests.plugins.hosting import asked, hostile, limits, until
 from tests.plugins.test_dripping import FOUND, LATE, LIMIT_S, ended_soon, feeding, growth_bounded
 from twinbench.containers.engine import Engine
-from twinbench.containers.ownership import NAMESPACE, container_namespace
+from twinbench.containers.labels import NAMESPACE, container_namespace
 from twinbench.containers.strict import StrictIsolation
 from twinbench.errors import UsageError
 from twinbench.plugins.limits import RouterLoadError

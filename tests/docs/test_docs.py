@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from _pytest.mark.structures import ParameterSet
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -98,9 +99,11 @@ def test_links_lead_somewhere(page: Path) -> None:
 @BY_NAME
 def test_what_is_only_shown_installs_something(page: Path) -> None:
     for block in refresh.blocks(page.read_text("utf-8")):
-        assert block.language in {"console", "python", "json", "jsonl", "toml", "text", "sh"}
+        assert block.language in {"console", "python", "json", "jsonl", "toml", "text", "sh", "yaml"}
         if block.language == "sh":
             assert "install" in block.content
+        if block.language == "yaml":
+            assert isinstance(yaml.safe_load(block.content), dict)
 
 
 @BY_NAME

@@ -24,7 +24,7 @@ from tests.cli.commands import Ran, twinbench
 from tests.plugins.hosting import SESSION_WIDE_VARIABLE
 from tests.timing import until as until
 from twinbench.calls.journal import JOURNAL_FILE, read_journal
-from twinbench.containers.ownership import NAMESPACE_VARIABLE, container_namespace
+from twinbench.containers.labels import NAMESPACE_VARIABLE, container_namespace
 
 ROOT = Path(__file__).resolve().parents[2]
 

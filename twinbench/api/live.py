@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dynamic_track.running.replay import ReplayResult
     from dynamic_track.running.runner import RunSummary
     from dynamic_track.tasks.selection import TaskChoice
+    from twinbench.executing.ray_cluster import RayCluster
 
 DEFAULT_RESAMPLING = Resampling()
 
@@ -115,6 +116,7 @@ def rehearse(
     action_format: str = "tool",
     on_router_error: str | None = None,
     workers: int = 2,
+    cluster: RayCluster | None = None,
     min_free_mib: int = 2048,
     in_sample: bool = False,
     plugins: PluginLimits | None = None,
@@ -133,7 +135,8 @@ def rehearse(
         faults: the share of attempts that fail, and how, such as ``0.1:429,cut``; None: none fails.
         action_format: how models give their commands: by ``tool`` call or as ``text``.
         on_router_error: the tier that answers if a router fails; None: the case is unresolved.
-        workers: how many runs are executed in parallel.
+        workers: how many runs are executed in parallel; with a cluster, how many cases on each node.
+        cluster: the Ray cluster whose nodes execute the cases; None: the engine of this machine.
         min_free_mib: start no case with less free disk space than this, in MiB.
         in_sample: run trained routers also on tasks that they were trained on, and mark them.
         plugins: limits of user routers' processes, and where they run.
@@ -164,6 +167,7 @@ def rehearse(
         None if runs is None else Path(runs),
         resampling=resampling,
         workers=workers,
+        cluster=cluster,
         min_free_mib=min_free_mib,
         progress=progress,
     )

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from static_track.construction.build_work import BuildState
     from static_track.construction.building import BuildResult
     from static_track.score_many import Answers, ManyScores
+    from twinbench.executing.ray_cluster import RayCluster
 
 DEFAULT_RESAMPLING = Resampling()
 COMPARED_RESAMPLING = Resampling(COMPARISON_RESAMPLES)
@@ -63,6 +64,7 @@ def build_bank(
     recordings: Path | str | None = None,
     usd: str | float | Decimal | None = None,
     workers: int = 1,
+    cluster: RayCluster | None = None,
     repeats: int | None = None,
     progress: Progress = no_progress,
 ) -> BuildResult:
@@ -78,6 +80,7 @@ def build_bank(
             model and no container is needed.
         usd: the spending cap over all executions of the build; required if executing tasks costs anything.
         workers: how many tasks are searched in parallel.
+        cluster: the Ray cluster whose nodes run containers; None: the Docker engine of this machine.
         repeats: how often seed and labels are executed again, to find flaky tasks; default: as ``config`` says.
         progress: called for tasks whose search has finished.
 
@@ -102,7 +105,7 @@ def build_bank(
         require_at_least(0, repeats=repeats)
     cap = None if usd is None else parse_usd(usd, "usd")
     settings = read_settings(Path(config), repeats=repeats)
-    return build(settings, Path(out), BuildLimits(cap, workers), listener=tell, progress=progress)
+    return build(settings, Path(out), BuildLimits(cap, workers, cluster), listener=tell, progress=progress)
 
 
 def check_bank(name: str | None = None, *, split: str | None = None, store: Path | str | None = None) -> LeakReport:

@@ -353,6 +353,12 @@ class _Progress:
                 self._shown.stop()
 
 
+def print_notice(text: str) -> None:
+    """Tell people on standard error what happens while a command works."""
+    with suppress(OSError):  # a lost terminal must not fail the work
+        typer.echo(make_printable(text), err=True)
+
+
 @contextmanager
 def progress() -> Iterator[_Progress]:
     """Yield a callable ``(what, done, total)`` that shows the progress of anything that takes over a second."""

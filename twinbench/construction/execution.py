@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from twinbench.causes import Cause
 from twinbench.display.progress import Progress, no_progress
+from twinbench.executing.ray_cluster import RayCluster
 from twinbench.routing.usage import Usage
 
 
@@ -143,6 +144,10 @@ class ExecutorContext:
     is_stopping: Callable[[], bool] = lambda: False
     """Returns whether the build was asked to stop; checked before each call."""
     progress: Progress = no_progress
+    cluster: RayCluster | None = None
+    """The Ray cluster whose nodes run containers; None: the Docker engine of this machine."""
+    notify: Callable[[str], None] = lambda _: None
+    """Called with messages about nodes that join, are lost, or take no tasks."""
 
 
 class ExecutorFactory(Protocol):

@@ -15,7 +15,8 @@ from twinbench.containers.engine import (
     ImageError,
     docker_errors_as_ours,
 )
-from twinbench.containers.ownership import labels, new_name, remove_container
+from twinbench.containers.labels import labels, new_name
+from twinbench.containers.ownership import remove_container
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -88,7 +89,7 @@ def start_container(
                 name=new_name(role),
                 hostname="sandbox",
                 stop_signal="SIGKILL",  # the first process ignores other signals, so a stopping engine need not wait
-                labels=labels(role=role, run=run, case=case, life_s=limits.life_s),
+                labels=labels(role=role, run=run, case=case, life_s=limits.life_s) | dict(engine.lease_labels),
                 network_mode="bridge" if limits.network else "none",
                 mem_limit=f"{limits.memory_mib}m",
                 memswap_limit=f"{limits.memory_mib}m",

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import threading
 import weakref
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from twinbench.causes import Cause, CausedError
+from twinbench.containers.labels import NODE_LEASE, Lease
+from twinbench.containers.probing import LocalProbe, MachineProbe, RemoteProbe, is_on_this_machine
+from twinbench.containers.remote_machine import MeasuringContainer
 from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import TwinbenchError
 
 if TYPE_CHECKING:
     import docker
 
+    from twinbench.containers.tunnels import Tunnels
 
 RECIPE_LABEL = "twinbench.recipe"
 """The label of an image that twinbench built: the fingerprint of its recipe, the same on every machine."""
@@ -30,6 +32,8 @@ MIN_FREE_MIB = 2048
 """The disk limit: no container is started with less free space than this where the engine keeps its files."""
 
 _ANSWER_TIMEOUT_S = 120
+_ALIVE_WITHIN_S = 10.0
+"""How long an engine may take to answer whether it answers, which it does without any work."""
 _MAX_CONNECTIONS = 64
 
 
@@ -77,7 +81,7 @@ class EngineInfo:
     cpus: int
     memory_mib: int
     free_mib: int | None
-    """Free disk space where it keeps images and containers; None if it cannot be seen from here (a remote engine)."""
+    """Free disk space where it keeps images and containers; None if that cannot be measured there."""
     images: int
     containers: int
 
@@ -89,11 +93,20 @@ class Engine:
     client: docker.DockerClient
     root_dir: str
     """Where the engine keeps its files, as it reports."""
+    probe: MachineProbe
+    """Measures the engine's machine."""
+    address: str = ""
+    """As in ``DOCKER_HOST``; empty for one that is reached through a tunnel."""
+    lease_labels: Mapping[str, str] = field(default_factory=dict)
+    """Labels of every container that is started, by which those that are left are found."""
     _pulling: defaultdict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
+    _without_lease: Engine | None = None
+    """The engine of which this is a view; kept, since its end closes the connections."""
 
     def __post_init__(self) -> None:
-        # Connections are closed with the last that uses the engine, where that is no ``with`` block.
-        weakref.finalize(self, self.client.close)
+        if self._without_lease is None:
+            # Connections are closed with the last that uses the engine, where that is no ``with`` block.
+            weakref.finalize(self, self.client.close)
 
     @classmethod
     def connect(cls, address: str | None = None) -> Self:
@@ -114,33 +127,73 @@ class Engine:
         try:
             variables = {**os.environ, **({} if address is None else {"DOCKER_HOST": address})}
             client = docker.from_env(timeout=_ANSWER_TIMEOUT_S, max_pool_size=_MAX_CONNECTIONS, environment=variables)
-            root_dir = client.info()["DockerRootDir"]
+            info = client.info()
         except Exception as error:  # noqa: BLE001 - each transport raises its own errors
             at = "" if address is None else f" at {address}"
             raise NoEngineError(
                 f"no Docker engine answers{at} ({_reason(error)}): start one (Debian: apt install docker.io, "
                 "then dockerd), or name one with DOCKER_HOST; the user must be allowed to use it"
             ) from None
-        return cls(client, root_dir)
+        root_dir = info["DockerRootDir"]
+        here = is_on_this_machine(variables.get("DOCKER_HOST") or client.api.base_url, info)
+        probe = LocalProbe(root_dir) if here else RemoteProbe(MeasuringContainer(client))
+        return cls(client, root_dir, probe, variables.get("DOCKER_HOST", ""))
+
+    @classmethod
+    def connect_through(cls, tunnels: Tunnels, probe: MachineProbe, node_lease: str) -> Self:
+        """Connect to the engine of a node of a cluster.
+
+        Args:
+            tunnels: opens connections to it.
+            probe: measures its machine.
+            node_lease: by which the node finds the containers that it removes when it ends.
+
+        Raises:
+            NoEngineError: the engine does not answer.
+        """
+        from twinbench.containers.tunnelled import docker_client
+
+        try:
+            client = docker_client(tunnels, timeout_s=_ANSWER_TIMEOUT_S, max_connections=_MAX_CONNECTIONS)
+            root_dir = client.info()["DockerRootDir"]
+        except _docker_exceptions() as error:
+            raise NoEngineError(f"the Docker engine of a node does not answer ({_reason(error)})") from None
+        return cls(client, root_dir, probe, lease_labels={NODE_LEASE: node_lease})
+
+    def leased(self, lease: Lease) -> Self:
+        """Return this engine as one execution of a run uses it: every container is labelled with the lease."""
+        return replace(self, lease_labels={**self.lease_labels, **lease.labels()}, _without_lease=self)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections, and end what measures the engine's machine."""
+        self.probe.close()
         self.client.close()
 
     def answers(self) -> bool:
-        """Return whether the engine still answers."""
+        """Return whether the engine still answers; one that hangs is not waited for longer than 10 s."""
+        api: Any = self.client.api
         try:
             with docker_errors_as_ours("ask the engine whether it answers"):
-                return bool(self.client.ping())
+                # docker-py's own ping has no time limit of its own.
+                return bool(api._get(api._url("/_ping"), timeout=_ALIVE_WITHIN_S).ok)  # noqa: SLF001
         except CausedError:
             return False
 
+    def require_answer(self) -> None:
+        """Raise EngineLostError if the engine does not answer any more."""
+        if not self.answers():
+            raise EngineLostError(f"the engine did not answer for {_ALIVE_WITHIN_S:.0f} s")
+
     @property
     def is_local(self) -> bool:
-        """Whether it keeps its files on this machine, so that this machine's disk and memory are its own."""
-        return Path(self.root_dir).is_dir()
+        """Whether it runs on this machine, so that this machine's disk and memory are its own."""
+        return isinstance(self.probe, LocalProbe)
 
     def info(self) -> EngineInfo:
         """Return what the engine reports about itself."""
@@ -158,8 +211,12 @@ class Engine:
         )
 
     def free_mib(self) -> int | None:
-        """Return the free disk space of the engine, or None if it cannot be seen from here."""
-        return shutil.disk_usage(self.root_dir).free // 2**20 if self.is_local else None
+        """Return the free disk space of the engine, or None if it cannot be measured."""
+        return self.probe.measure().free_disk_mib
+
+    def available_memory_mib(self) -> int | None:
+        """Return the memory that is available on the engine's machine, or None if it cannot be measured."""
+        return self.probe.measure().available_memory_mib
 
     def refuse_full_disk(self, min_free_mib: int = MIN_FREE_MIB) -> None:
         """Raise DiskError if less than ``min_free_mib`` is free."""
@@ -176,6 +233,15 @@ class Engine:
             return self._image(name) is not None
         except ImageError:
             return False
+
+    def image_names(self) -> set[str]:
+        """Return the names of all images that are present, each with its tag.
+
+        Raises:
+            EngineLostError: the engine does not answer.
+        """
+        with docker_errors_as_ours("list images"):
+            return {tag for image in self.client.images.list() for tag in image.tags}
 
     def recipe(self, name: str) -> str | None:
         """Return the fingerprint of the recipe of an image that twinbench built; None for other images, or if there is

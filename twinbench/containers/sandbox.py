@@ -97,8 +97,10 @@ class Sandbox:
             self._watch.stop()
         self._close_shell()
         if self._container is not None:
-            # If the engine does not answer any more, the container cannot be removed now; gc will do it later.
+            # If the engine does not answer any more, the container cannot be removed now; gc, or the next execution of
+            # the run, will do it. To remove one from an engine that hangs takes as long as its longest answer.
             with contextlib.suppress(EngineLostError):
+                self.engine.require_answer()
                 remove_container(self._container)
             self._container = None
 
@@ -229,7 +231,12 @@ class Sandbox:
             self._shell = None
 
     def _stop_command(self, running: RunningCommand) -> None:
-        """Stop a command and what it started; each further step is for processes that survived the step before."""
+        """Stop a command and what it started; each further step is for processes that survived the step before.
+
+        Raises:
+            EngineLostError: the engine does not answer any more, which may be why the command did not end in time.
+        """
+        self.engine.require_answer()
         if self._engine_can_enter():
             if running.group is not None and self._exec(
                 ["bash", "-c", _END, "bash", str(running.group), running.cookie], lives=True

@@ -28,7 +28,7 @@ class Executor(Protocol[Job, Place_co, Result]):
       of ``on_end`` counts as raised by the job.
     - ``on_end`` is called by one thread at a time, and before the worker begins another job, so it can stop the
       remaining jobs in time.
-    - Jobs are begun in order.
+    - Jobs are begun in order, except that a place first takes the jobs that it prefers.
     - If a job raises, ``stop`` is called, all other jobs are still run to their end, and then the first exception is
       raised; later exceptions are dropped. It is up to ``stop`` whether the other jobs give up early.
     - If waiting is interrupted (Ctrl-C), no further job is begun, ``stop`` is called, and the interrupt is raised once
@@ -59,6 +59,16 @@ class Executor(Protocol[Job, Place_co, Result]):
             stop: asks all jobs to stop.
         """
         ...
+
+
+def require_workers(workers: int) -> None:
+    """Check that a number of workers is at least 1.
+
+    Raises:
+        ValueError: it is less than 1.
+    """
+    if workers < 1:
+        raise ValueError(f"the number of workers must be at least 1, not {workers}")
 
 
 def stop_nothing() -> None:

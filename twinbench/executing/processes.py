@@ -16,8 +16,8 @@ from types import FunctionType
 from typing import Any, Generic
 
 from twinbench.display.wording import shorten
-from twinbench.executing.executor import Job, Result, callable_name
-from twinbench.executing.threads import Threads, require_workers
+from twinbench.executing.executor import Job, Result, callable_name, require_workers
+from twinbench.executing.threads import Threads
 from twinbench.executing.worker import ProcessJobError, read_frame, write_frame
 from twinbench.unexpected import describe_error
 

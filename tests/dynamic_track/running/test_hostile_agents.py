@@ -23,7 +23,7 @@ from tests.dynamic_track.live import (
 from tests.scripted.server import ScriptedServer
 from twinbench.causes import CAUSES, Cause, OutcomeClass
 from twinbench.containers.engine import Engine
-from twinbench.containers.ownership import RUN
+from twinbench.containers.labels import RUN
 
 
 @pytest.fixture(autouse=True)

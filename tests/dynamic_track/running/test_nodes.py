@@ -31,7 +31,7 @@ from tests.dynamic_track.live import (
 )
 from tests.scripted.server import ScriptedServer
 from twinbench.containers.engine import Engine
-from twinbench.containers.ownership import RUN
+from twinbench.containers.labels import RUN
 
 pytestmark = loses_connections
 STEPS = [said("ls"), said("ls", after_s=1), said("ls", after_s=1), said(f"echo {SENTINEL}")]

@@ -35,7 +35,7 @@ from tests.dynamic_track.live import (
 from tests.scripted.server import ScriptedServer
 from twinbench.causes import Cause
 from twinbench.containers.engine import Engine
-from twinbench.containers.ownership import CASE, RUN
+from twinbench.containers.labels import CASE, RUN
 
 LEAVES = f"echo {SENTINEL}"
 pytestmark = loses_connections

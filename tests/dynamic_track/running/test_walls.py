@@ -39,7 +39,7 @@ from twinbench.calls.journal import JOURNAL_FILE, Journal
 from twinbench.calls.routed import RoutedCall
 from twinbench.causes import Cause
 from twinbench.containers.engine import Engine
-from twinbench.containers.ownership import CASE, ROLE, RUN
+from twinbench.containers.labels import CASE, ROLE, RUN
 from twinbench.routing.session import session_key
 from twinbench.storage.manifest_files import live_manifest
 

@@ -30,7 +30,7 @@ from tests.timing import wall_s
 from twinbench.calls.journal import read_journal
 from twinbench.containers.building import build_image
 from twinbench.containers.engine import Engine
-from twinbench.containers.ownership import NAMESPACE, container_namespace
+from twinbench.containers.labels import NAMESPACE, container_namespace
 from twinbench.display.wording import format_count
 
 KILLS = range(20)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dynamic_track.grading.verdict import GradingLimits
     from dynamic_track.tasks.selection import TaskChoice
     from dynamic_track.tasks.task import Task, TaskSet
+    from twinbench.executing.ray_cluster import RayCluster
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.", autocompletion=completion.runs)]
 RunsArgument = Annotated[
@@ -132,6 +133,35 @@ EnginesOption = Annotated[
         rich_help_panel=Panel.CONTAINERS,
     ),
 ]
+ExecutorOption = Annotated[
+    str,
+    typer.Option(
+        "--executor",
+        metavar="threads|ray",
+        help="Where containers run: on the engines that are named, or on the nodes of a Ray cluster.",
+        rich_help_panel=Panel.CONTAINERS,
+    ),
+]
+RayAddressOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ray-address",
+        metavar="HOST:PORT",
+        help="With --executor ray: the cluster's head; default: RAY_ADDRESS, else the cluster of this machine.",
+        show_default=False,
+        rich_help_panel=Panel.CONTAINERS,
+    ),
+]
+NodeWaitOption = Annotated[
+    float,
+    typer.Option(
+        "--node-wait",
+        metavar="SECONDS",
+        min=0,
+        help="With --executor ray: how long to wait for the first node, or for another when the last one is lost.",
+        rich_help_panel=Panel.CONTAINERS,
+    ),
+]
 MemoryOption = Annotated[
     int,
     typer.Option(
@@ -183,6 +213,21 @@ class TaskOptions:
             slice=self.slice_,
             limit=self.limit,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterOptions:
+    """Options that say on whose machines containers run."""
+
+    executor: ExecutorOption = "threads"
+    ray_address: RayAddressOption = None
+    node_wait: NodeWaitOption = 300
+
+    def request(self) -> RayCluster | None:
+        """Return the cluster that is asked for; None for engines that are known by address."""
+        from twinbench.executing.ray_cluster import parse_executor
+
+        return parse_executor(self.executor, self.ray_address, self.node_wait)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ import typer
 from twinbench.cli import INTERRUPTED, completion
 from twinbench.cli.dynamic.options import (
     ActionFormatOption,
+    ClusterOptions,
     InSampleRunOption,
     LimitOption,
     MinFreeOption,
@@ -36,6 +37,7 @@ from twinbench.cli.output import (
     Table,
     make_printable,
     print_json,
+    print_notice,
     print_table,
     progress,
     rank_cells,
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
 
     from dynamic_track.rehearsal.rehearsal_runs import Rehearsal
     from dynamic_track.rehearsal.standings import RehearsalResult, RouterStanding
+    from twinbench.executing.ray_cluster import RayCluster
     from twinbench.plugins.loading import LoadedRouter
     from twinbench.statistics import Resampling
 
@@ -161,7 +164,16 @@ def run(
         ),
     ] = None,
     action_format: ActionFormatOption = "tool",
-    workers: Annotated[int, typer.Option("--workers", metavar="N", min=1, help="How many runs in parallel.")] = 2,
+    workers: Annotated[
+        int,
+        typer.Option(
+            "--workers",
+            metavar="N",
+            min=1,
+            help="How many runs in parallel; with --executor ray, how many cases on each node.",
+        ),
+    ] = 2,
+    cluster: ClusterOptions,
     min_free_mib: MinFreeOption = 2048,
     resamples: ResamplesOption = DEFAULT_RESAMPLES,
     level: LevelOption = DEFAULT_LEVEL,
@@ -201,6 +213,7 @@ def run(
         runs or new_rehearsal_folder(),
         resampling=drawing,
         workers=workers,
+        cluster=cluster.request(),
         min_free_mib=min_free_mib,
     )
     if json_:
@@ -331,6 +344,7 @@ def rehearse_with_progress(
     *,
     resampling: Resampling | None,
     workers: int = 2,
+    cluster: RayCluster | None = None,
     min_free_mib: int = 2048,
 ) -> RehearsalResult:
     """Rehearse routers, showing progress; a signal stops all runs cleanly."""
@@ -346,9 +360,11 @@ def rehearse_with_progress(
             folder,
             resampling=resampling,
             workers=workers,
+            cluster=cluster,
             min_free_mib=min_free_mib,
             stop=stop,
             progress=shown,
+            notify=print_notice,
         )
 
 

@@ -13,6 +13,7 @@ from twinbench.cli import INTERRUPTED, completion
 from twinbench.cli.dynamic.options import (
     ActionFormatOption,
     BuildOption,
+    ClusterOptions,
     ContainerOptions,
     EnginesOption,
     InSampleRunOption,
@@ -30,7 +31,17 @@ from twinbench.cli.options import (
     OutputOption,
     RouterArgument,
 )
-from twinbench.cli.output import Column, Format, Table, make_printable, print_json, print_table, progress, write_text
+from twinbench.cli.output import (
+    Column,
+    Format,
+    Table,
+    make_printable,
+    print_json,
+    print_notice,
+    print_table,
+    progress,
+    write_text,
+)
 from twinbench.cli.plugin_options import PluginOptions
 from twinbench.cli.signals import stop_on_signals
 from twinbench.display.wording import format_count
@@ -107,6 +118,7 @@ def run(
         int, typer.Option("--workers", metavar="N", min=1, help="How many cases in parallel on each engine.")
     ] = 1,
     engines: EnginesOption = None,
+    cluster: ClusterOptions,
     trials: Annotated[
         int, typer.Option("--trials", metavar="K", min=1, max=1000, help="How often each case is run.")
     ] = 1,
@@ -114,8 +126,9 @@ def run(
         str | None,
         typer.Option(
             "--shard",
-            metavar="I/N",
-            help="Run only every N-th case from the I-th on, with 1/N of the cap; see: dynamic merge.",
+            metavar="I/N|auto",
+            help="Run only every N-th case from the I-th on, with 1/N of the cap; auto: what Slurm, Kubernetes or a CI "
+            "system says; see: dynamic merge.",
             show_default=False,
         ),
     ] = None,
@@ -240,6 +253,7 @@ def run(
         graded=grade == "swebench",
         workers=workers,
         engines=engines or (),
+        cluster=cluster.request(),
         candidate_limits=candidate_limit or (),
         call_timeout_s=call_timeout,
         build=build,
@@ -275,7 +289,7 @@ def run(
         LiveBoard(every, prepared.spent_usd, prepared.cap, graded=request.graded) as board,
         stop_on_signals(stop.request, f"results so far: {run_dir}; run the same command to continue"),
     ):
-        summary = prepared.execute(stop=stop, listener=board, progress=shown)
+        summary = prepared.execute(stop=stop, listener=board, progress=shown, notify=print_notice)
     if json_:
         write_text(json.dumps(summary.to_json()) + "\n", output)
     else:

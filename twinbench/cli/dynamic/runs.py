@@ -59,6 +59,7 @@ def _status_table(state: RunState) -> Table:
         Column("router_errors", "Router failures", kind=int),
         Column("steps", "Steps", kind=int),
         Column("candidate", "Last candidate"),
+        Column("node", "Node", for_people=bool(state.nodes)),
         Column("cost_usd", "Cost, USD", 4),
         Column("spend_usd", "Spend, USD", 4),
     ]
@@ -71,7 +72,8 @@ def _status_table(state: RunState) -> Table:
     else:
         working = "active" if state.active else "not active"
         how_far = f"{_state_counts(state)}; {spent:.4f}{cap} USD spent; {working}"
-    notes = [*state.score.failure_notes(state.router), how_far]
+    by_node = ", ".join(f"{node} {count:,}" for node, count in sorted(state.nodes.items()))
+    notes = [*state.score.failure_notes(state.router), how_far, *([f"cases by node: {by_node}"] if by_node else [])]
     of = "" if state.origin is Origin.real else f"{state.origin.heading}: "
     return Table(f"{of}{state.router}, {state.run}", columns, rows, notes)
 

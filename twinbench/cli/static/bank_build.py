@@ -14,8 +14,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 import typer
 
 from twinbench.cli import INTERRUPTED
+from twinbench.cli.dynamic.options import ClusterOptions
+from twinbench.cli.option_groups import expand_option_groups
 from twinbench.cli.options import FormatOption, JsonOption, OutputOption
-from twinbench.cli.output import Column, Format, Table, make_printable, print_json, print_table, progress, write_text
+from twinbench.cli.output import (
+    Column,
+    Format,
+    Table,
+    make_printable,
+    print_json,
+    print_notice,
+    print_table,
+    progress,
+    write_text,
+)
 from twinbench.cli.signals import stop_on_signals
 from twinbench.display.wording import format_count
 from twinbench.routing.tiers import TIER_LABELS
@@ -38,6 +50,7 @@ _REASONS = {
 }
 
 
+@expand_option_groups
 def build(
     config: Annotated[
         Path | None,
@@ -60,6 +73,7 @@ def build(
         ),
     ] = None,
     workers: Annotated[int, typer.Option("--workers", metavar="N", min=1, help="How many tasks in parallel.")] = 1,
+    cluster: ClusterOptions,
     repeats: Annotated[
         int | None,
         typer.Option(
@@ -138,10 +152,11 @@ def build(
                 built = build_bank(
                     settings,
                     out,
-                    BuildLimits(cap, workers),
+                    BuildLimits(cap, workers, cluster.request()),
                     is_stopping=stop.is_set,
                     listener=board,
                     progress=shown,
+                    notify=print_notice,
                 )
     if json_:
         print_json(built.to_json(), output)

@@ -1,0 +1,1 @@
+"""Machines of a cluster that Ray manages, whose Docker engines take cases: found, reached, watched and cleaned up."""
