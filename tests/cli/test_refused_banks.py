@@ -392,7 +392,7 @@ def test_validating_what_is_neither_bank_nor_file_says_which_banks_there_are(kep
 
 def test_the_embedded_bank_can_be_validated_in_an_empty_store(default_store: Store) -> None:
     rows = twinbench("bank", "show", DEFAULT_BANK, "--json").succeeded().json["rows"]
-    told = f"{DEFAULT_BANK}: {rows} valid rows, 0 problems\n"
+    told = f"{DEFAULT_BANK}: {rows:,} valid rows, 0 problems\n"
     assert twinbench("bank", "validate", DEFAULT_BANK).succeeded().text == told
 
 

@@ -140,7 +140,7 @@ def test_there_has_to_be_a_file(tmp_path: Path) -> None:
     assert (ran.code, ran.err) == (2, f"error: no file {tmp_path / 'none.zip'}\n")
     for path in ("/dev/null", tmp_path):
         ran = verify(Path(path))
-        assert (ran.code, ran.err) == (2, f"error: {path} is no file\n")
+        assert (ran.code, ran.err) == (2, f"error: {path} is not a file\n")
 
 
 MANIFEST = {

@@ -140,7 +140,7 @@ def test_every_table_of_the_bank_says_how_many_groups_it_has(drawn: Store) -> No
 
 def test_a_bank_without_groups_is_shown_as_before(store: Store) -> None:
     import_rows(a_trajectory([0, 1]), store)
-    for command in (("bank", "show", "bank"), ("bank", "list"), ("static", "score", "--bank", "bank")):
+    for command in (("bank", "show", "bank"), ("static", "score", "--bank", "bank")):
         said = twinbench(*command, "--store", store.root).succeeded().text
         assert not re.search(r"of 1 group|┃ Groups", said)
 
