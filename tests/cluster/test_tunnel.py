@@ -46,7 +46,9 @@ def test_who_knows_the_secret_is_let_in() -> None:
         assert connection.recv(5) == b"hello"
 
 
-@pytest.mark.parametrize(("secret", "purpose"), [(bytes(32), DOCKER), (SECRET, MEASURE)])
+@pytest.mark.parametrize(
+    ("secret", "purpose"), [(bytes(32), DOCKER), (SECRET, MEASURE)], ids=["another secret", "another purpose"]
+)
 def test_who_does_not_know_it_or_wants_what_is_not_served_is_not(secret: bytes, purpose: bytes) -> None:
     served = threading.Event()
     with listening(lambda _: served.set()) as address, pytest.raises((RefusedError, ConnectionError)):
