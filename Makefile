@@ -59,7 +59,7 @@ acceptance: $(VENV)/ready engine
 bench: $(VENV)/ready engine
 	$(BIN)/python -m benchmarks
 
-## The embedded bank `rehearsal` from nothing, by executing its tasks in containers: hours, resumable, no spend.
+## The embedded bank `rehearsal` from nothing, by executing its tasks in containers: half an hour on two idle cores, resumable, no spend.
 ## Then: python -m benchmarks.embedding results/banks/rehearsal. The bank small-models: docs/single-turn.md.
 build-banks: $(VENV)/ready engine
 	$(BIN)/twinbench bank build benchmarks/banks/rehearsal.toml --out results/banks/rehearsal --workers $(WORKERS)
