@@ -2,7 +2,7 @@
 
 python docs/make_trained_routers.py [FOLDER [BANK…]]
 
-The embedded bank is always there; ``FOLDER`` has a folder for each further bank with its ``question_bank.jsonl.gz``.
+The embedded banks are always there; ``FOLDER`` has a folder for each further bank with its ``question_bank.jsonl.gz``.
 Those are other people's and stay where they are; what is written are scores. With banks named, only those are
 renewed: each section of the page stands by itself. With TWINBENCH_STORE set, what was scored before is not run again.
 """
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import twinbench as tb
+from static_track.banks.embedded_names import EMBEDDED
 from static_track.board import Entry
 from static_track.crossval import CASCADE, CrossValidation
 from twinbench.display.wording import format_trajectories
@@ -28,7 +29,6 @@ from twinbench.storage.store import STORE_VARIABLE
 
 PAGE = Path(__file__).resolve().parent / "trained-routers.md"
 FOLDS = 5
-EMBEDDED = "rehearsal"
 BILLS = "Bills from rehearsals"
 """The section that ``docs/make_rehearsed_bills.py`` writes, which comes last."""
 
@@ -121,13 +121,13 @@ def write_page(folder: Path | None, wanted: Sequence[str]) -> None:
     """Write the page; sections of banks that are not renewed stay as they are."""
     sections = read_sections()
     files = {} if folder is None else {each.parent.name: each for each in folder.glob("*/question_bank.jsonl.gz")}
-    names = [EMBEDDED, *sorted(files)]
+    names = [*EMBEDDED, *sorted(files)]
     with tempfile.TemporaryDirectory() as temporary:
         store = os.environ.get(STORE_VARIABLE, temporary)
         for name in names:
             if wanted and name not in wanted:
                 continue
-            if name != EMBEDDED and not _is_stored(name, store):
+            if name not in EMBEDDED and not _is_stored(name, store):
                 tb.import_bank(files[name], name, store=store)
             with tb.open_bank(name, store=store) as bank:
                 size = f"{bank.info.rows:,} rows, {format_trajectories(bank.info.trajectories, bank.info.groups)}"

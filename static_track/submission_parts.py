@@ -76,13 +76,12 @@ def check_in_sample(
         Whether the result is one on what the router was trained on, declared or not.
     """
     subject = part.predictions
-    overlap = _united([recogniser.overlap(each.seen) for each in trained])
-    number = len(overlap.same) + len(overlap.near)
+    overlap = Overlap.union("groups", (recogniser.overlap(each.seen) for each in trained))
     if part.in_sample:
-        findings.add("in-sample", subject, Status.passed, "declared: it is never ranked", value=number)
+        findings.add("in-sample", subject, Status.passed, "declared: it is never ranked", value=len(overlap))
     elif overlap:
         what = f"the router was trained on what it is scored on ({overlap}), and the submission does not say so"
-        findings.add("in-sample", subject, Status.failed, what, value=number)
+        findings.add("in-sample", subject, Status.failed, what, value=len(overlap))
     elif predicted.in_sample:
         what = "its predictions are marked as those of a router that was trained on these rows, the submission is not"
         findings.add("in-sample", subject, Status.failed, what)
@@ -90,12 +89,6 @@ def check_in_sample(
         told = "the router was trained on none of these groups, nor on near-duplicates of them"
         findings.add("in-sample", subject, Status.passed, told, value=0)
     return part.in_sample or predicted.in_sample or bool(overlap)
-
-
-def _united(overlaps: Sequence[Overlap]) -> Overlap:
-    same = sorted({group for each in overlaps for group in each.same})
-    near = sorted({group for each in overlaps for group in each.near} - set(same))
-    return Overlap("groups", tuple(same), tuple(near))
 
 
 def check_training(bank: Bank, trained: TrainedRouter, parts: Sequence[StaticPart], findings: Findings) -> None:

@@ -58,19 +58,16 @@ def check_in_sample(
     """
     marked = is_in_sample(plan.router)
     tasks = here.load(str(plan.sources["tasks"])) if trained else None
-    overlaps = [_overlap(each.seen, cases, tasks) for each in trained]
-    same = sorted({task for each in overlaps for task in each.same})
-    near = sorted({task for each in overlaps for task in each.near} - set(same))
-    overlap, number = Overlap("tasks", tuple(same), tuple(near)), len(same) + len(near)
+    overlap = Overlap.union("tasks", (_overlap(each.seen, cases, tasks) for each in trained))
     if part.in_sample and marked:
-        findings.add("in-sample", part.run, Status.passed, "declared: it is never ranked", value=number)
+        findings.add("in-sample", part.run, Status.passed, "declared: it is never ranked", value=len(overlap))
     elif part.in_sample or marked:
         who, other = ("the run", "the submission") if marked else ("the submission", "the run")
         what = f"{who} is marked as of tasks that the router was trained on, and {other} is not"
-        findings.add("in-sample", part.run, Status.failed, what, value=number)
+        findings.add("in-sample", part.run, Status.failed, what, value=len(overlap))
     elif overlap:
         what = f"the router was trained on what it was run on ({overlap}), and the submission does not say so"
-        findings.add("in-sample", part.run, Status.failed, what, value=number)
+        findings.add("in-sample", part.run, Status.failed, what, value=len(overlap))
     elif trained:
         known = "nor on near-duplicates of them" if tasks else "by their ids; their texts are not here (--dataset)"
         findings.add("in-sample", part.run, Status.passed, f"the router was trained on none of these tasks, {known}")

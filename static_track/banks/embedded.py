@@ -14,7 +14,7 @@ from twinbench.fingerprint import sha256_installed
 from twinbench.storage.store import Store
 
 DATA = Path(__file__).parent / "data"
-"""Has a file of rows, or the directory of a build, for each embedded bank."""
+"""Has the directory of a finished build for each embedded bank."""
 
 
 def ensure_embedded(name: str, store: Store, progress: Progress = no_progress) -> BankInfo:
@@ -28,10 +28,10 @@ def ensure_embedded(name: str, store: Store, progress: Progress = no_progress) -
     Raises:
         StoreWriteError: the store cannot be written.
     """
-    path = DATA / EMBEDDED[name]
+    path = DATA / name
     try:
         with Bank.open(name, store) as bank:
-            if bank.info.source_sha256 == sha256_installed(path / ROWS_FILE if path.is_dir() else path):
+            if bank.info.source_sha256 == sha256_installed(path / ROWS_FILE):
                 return bank.info
     except TwinbenchError:
         pass
@@ -42,5 +42,5 @@ def ensure_embedded(name: str, store: Store, progress: Progress = no_progress) -
 
 def embedded_recordings(name: str) -> Path | None:
     """Return the recordings from which an embedded bank can be built again; None if there are none of that name."""
-    path = DATA / EMBEDDED[name] / "recordings.jsonl.gz" if name in EMBEDDED else None
+    path = DATA / name / "recordings.jsonl.gz" if name in EMBEDDED else None
     return path if path is not None and path.is_file() else None

@@ -24,7 +24,7 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any, NoReturn, Self
 
-from tests.plugins.hosting import SESSION_WIDE_VARIABLE
+from tests.plugins.hosting import session_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = Path(sysconfig.get_path("scripts")) / "twinbench"
@@ -165,7 +165,7 @@ def _loaded_process() -> tuple[socket.socket, subprocess.Popen[bytes]]:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.cli.forked", str(theirs.fileno())],
             cwd=ROOT,
-            env={**os.environ, SESSION_WIDE_VARIABLE: "1"},
+            env=session_environment(),
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
         )

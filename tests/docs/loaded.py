@@ -20,7 +20,7 @@ from pathlib import Path
 
 from tests.cli.forked import become_command, load_commands
 from tests.conftest import ROOT
-from tests.plugins.hosting import SESSION_WIDE_VARIABLE
+from tests.plugins.hosting import session_environment
 
 _CLIENT = f"""#!{sys.executable} -IS
 import array, os, socket, sys
@@ -46,7 +46,7 @@ def loaded_command() -> Iterator[Path]:
     client.write_text(_CLIENT.format(address=address), "utf-8")
     client.chmod(0o755)
     # What libraries read of the environment when they are loaded, as pages have it.
-    environment = {**os.environ, SESSION_WIDE_VARIABLE: "1", "HF_HOME": ".hub", "PYTHONUTF8": "1"}
+    environment = session_environment(HF_HOME=".hub", PYTHONUTF8="1")
     command = [sys.executable, "-m", "tests.docs.loaded", address]
     try:
         with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE) as server:

@@ -21,7 +21,7 @@ from dynamic_track.rehearsal.replies import MessageReply, Reply, UsageFormat, ba
 from dynamic_track.rehearsal.server import ReceivedRequest
 from dynamic_track.tasks.task import Task
 from tests.cli.commands import Ran, twinbench
-from tests.plugins.hosting import SESSION_WIDE_VARIABLE
+from tests.plugins.hosting import session_environment
 from tests.timing import until as until
 from twinbench.calls.journal import JOURNAL_FILE, read_journal
 from twinbench.containers.labels import NAMESPACE_VARIABLE, container_namespace
@@ -332,7 +332,7 @@ class Victims:
 def victims() -> Iterator[Victims]:
     """What starts processes to be killed."""
     command = [sys.executable, "-m", "tests.dynamic_track.live"]
-    environment = {**os.environ, KEY_VARIABLE: KEY, SESSION_WIDE_VARIABLE: "1"}
+    environment = session_environment(**{KEY_VARIABLE: KEY})
     with subprocess.Popen(
         command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import signal
@@ -9,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -156,8 +158,12 @@ def unsayable(_number: int, _place: None) -> NoReturn:
     raise UnsayableError
 
 
-def closing_all_files(_number: int, _place: None) -> None:
-    os.closerange(3, 100)
+def closing_answer_pipe(_number: int, _place: None) -> None:
+    """Close what can be written to alone: a worker whose job pipe is closed as well may end by itself at once."""
+    for descriptor in range(3, 100):
+        with suppress(OSError):
+            if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY:
+                os.close(descriptor)
     time.sleep(60)
 
 

@@ -86,10 +86,10 @@ def test_a_process_that_ends_by_an_error_of_its_own_was_not_killed() -> None:
     assert time.monotonic() - began < 30, "threads that the work left are not waited for"
 
 
-def test_a_process_that_closes_its_pipes_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_closes_its_answer_pipe_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "_END_TIMEOUT_S", 0.1)
     with pytest.raises(ProcessLostError, match=r"^the process of 1 closed its answer pipe and was killed$"):
-        collect_results(Processes(1), [1], jobs.closing_all_files)
+        collect_results(Processes(1), [1], jobs.closing_answer_pipe)
 
 
 def test_work_has_nothing_to_read() -> None:

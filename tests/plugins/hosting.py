@@ -24,6 +24,12 @@ SESSION_WIDE_VARIABLE = "TWINBENCH_TEST_SESSION_WIDE"
 """Set in the environment of processes that serve tests until the session ends, and so are of no test."""
 
 
+def session_environment(**more: str) -> dict[str, str]:
+    """The environment of such a process: without the mark of the test that happens to start it."""
+    environment = {name: value for name, value in os.environ.items() if name != MARK_VARIABLE}
+    return {**environment, SESSION_WIDE_VARIABLE: "1", **more}
+
+
 def hostile(file: str, name: str) -> str:
     """The spec of a router that behaves badly."""
     return f"{Path(__file__).parent / 'hostile' / file}.py:{name}"

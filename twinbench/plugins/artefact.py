@@ -126,9 +126,10 @@ def parse_manifest(data: bytes) -> Manifest:
         return Manifest.model_validate_json(data.decode())
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise ValueError(f"{field_path(first['loc']) or 'the whole'}: {describe_validation_error(first)}") from None
+        what = f"{field_path(first['loc']) or 'the whole'}: {describe_validation_error(first)}"
     except ValueError:  # no UTF-8
-        raise ValueError("no text") from None
+        what = "no text"
+    raise ValueError(f"no trained router of this release ({what})")
 
 
 def read_artefact(folder: Path) -> Artefact:
@@ -146,7 +147,7 @@ def read_artefact(folder: Path) -> Artefact:
             if (folder / name).is_symlink() or sha256_file(folder / name) != sha256:
                 raise UsageError(f"the trained router {folder} is damaged: {name} is not what it was; train it again")
     except ValueError as error:
-        raise UsageError(f"{path}: no trained router of this release ({error})") from None
+        raise UsageError(f"{path}: {error}") from None
     except OSError as error:
         what = f"{error.filename or path} cannot be read ({error.strerror or error})"
         raise UsageError(f"the trained router {folder} is damaged: {what}") from None

@@ -68,9 +68,17 @@ class Overlap:
     near: tuple[str, ...] = ()
     """Others that begin nearly like something that it was trained on."""
 
-    def __bool__(self) -> bool:
-        """Return whether there is anything in common."""
-        return bool(self.same or self.near)
+    @classmethod
+    def union(cls, kind: str, overlaps: Iterable[Self]) -> Self:
+        """Return what any of several overlaps of the same kind has, in order; what is the same in one is not near."""
+        found = list(overlaps)
+        same = {name for each in found for name in each.same}
+        near = {name for each in found for name in each.near} - same
+        return cls(kind, tuple(sorted(same)), tuple(sorted(near)))
+
+    def __len__(self) -> int:
+        """Return how many groups or tasks are in common; an overlap is false if there are none."""
+        return len(self.same) + len(self.near)
 
     def __str__(self) -> str:
         """Return the overlap in words, with an example."""

@@ -239,7 +239,7 @@ def _artefact_problems(
     try:
         manifest = parse_manifest(read(path, MOST_MANIFEST_BYTES))
     except ValueError as error:
-        yield f"{path}: no trained router of this release ({error})"
+        yield f"{path}: {error}"
         return
     for name, told in manifest.files.items():
         if digests.get(f"{folder}/{name}") != told:

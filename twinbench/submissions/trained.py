@@ -44,7 +44,7 @@ def read_trained_routers(archive: Archive) -> list[TrainedRouter]:
         try:
             manifest = parse_manifest(archive.read(name, MOST_MANIFEST_BYTES))
         except ValueError as error:
-            raise ValueError(f"{name}: no trained router of this release ({error})") from None
+            raise ValueError(f"{name}: {error}") from None
         data = archive.read(seen_file, left)
         left -= len(data)
         try:
