@@ -112,8 +112,8 @@ def test_an_actor_and_then_the_run_itself_are_killed_and_nothing_is_paid_twice(
         assert {Done(run, name).case["steps"] for name in CASES} == {len(STEPS)}
         journal = (run / "journal" / "journal.jsonl").read_text()
         at_reservation = sum('"at_reservation":true' in line.replace(" ", "") for line in journal.splitlines())
-        # What was in flight when the run was killed is asked for again, and nothing else.
-        assert len(server.completions) == len(CASES) * len(STEPS) + at_reservation
+        # Only calls that were reserved when the run was killed are repeated; one may not have left the process yet.
+        assert 0 <= len(server.completions) - len(CASES) * len(STEPS) <= at_reservation <= 2
     assert ours(engine) == []
     assert "state-dump" not in err
     assert {json.loads(line)["case"] for line in (run / "nodes.jsonl").read_text().splitlines()} == set(CASES)

@@ -17,23 +17,15 @@ from tests.containers.registry import registry
 from tests.timing import HANG_S
 from twinbench.containers.engine import Engine
 
-GIB = 2**30
 
-
-@pytest.fixture
-def memory(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Free memory in bytes, to be set."""
-    free = [8 * GIB]
-    monkeypatch.setattr(
-        "dynamic_track.running.admission.psutil.virtual_memory", lambda: type("Memory", (), {"available": free[0]})
-    )
+@pytest.fixture(autouse=True)
+def _looks_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dynamic_track.running.admission._LOOK_AGAIN_S", 0.02)
-    return free
 
 
-def test_a_case_waits_while_memory_is_short_and_one_may_always_begin(memory: list[int]) -> None:
-    admission, begun = Admission(1024), threading.Event()
-    memory[0] = GIB // 2
+def test_a_case_waits_while_memory_is_short_and_one_may_always_begin() -> None:
+    available_mib, begun = [512], threading.Event()
+    admission = Admission(1024, lambda: available_mib[0])
 
     def second() -> None:
         with admission.admit(Stop()):
@@ -43,14 +35,13 @@ def test_a_case_waits_while_memory_is_short_and_one_may_always_begin(memory: lis
         waiting = threading.Thread(target=second)
         waiting.start()
         assert not begun.wait(0.2)
-        memory[0] = 2 * GIB
+        available_mib[0] = 2048
         assert begun.wait(HANG_S)
     waiting.join()
 
 
-def test_who_waits_leaves_when_the_run_is_to_stop(memory: list[int]) -> None:
-    admission, stop = Admission(1024), Stop()
-    memory[0] = 0
+def test_who_waits_leaves_when_the_run_is_to_stop() -> None:
+    admission, stop = Admission(1024, lambda: 0), Stop()
     found: list[Any] = []
 
     def second() -> None:
