@@ -38,7 +38,7 @@ def demo(
     """Score the built-in routers on the embedded bank: offline, no key, no spend."""
     from static_track.banks.opening import open_bank
     from static_track.evaluator import Evaluator
-    from twinbench.cli.dynamic.rehearse import rehearsal_table
+    from twinbench.cli.dynamic.rehearsal_table import rehearsal_table
     from twinbench.cli.static.tables import board_table
     from twinbench.statistics import Resampling
     from twinbench.storage.store import Store
