@@ -28,7 +28,7 @@ from static_track.banks.splits import BankPart
 from static_track.evaluator import Evaluator
 from static_track.folds import Folds, folds_by_group
 from static_track.training import train
-from twinbench.plugins.spec import MANIFEST
+from twinbench.plugins.artefact_names import MANIFEST
 from twinbench.plugins.training import NotTrainableError
 from twinbench.routing.built_in import CONSTANTS
 from twinbench.statistics import Resampling

@@ -22,9 +22,9 @@ from static_track.seen import seen_of
 from twinbench.errors import TwinbenchError, UsageError
 from twinbench.fingerprint import fingerprint, sha256_file
 from twinbench.plugins.artefact import SEEN, Artefact, Manifest, read_artefact
-from twinbench.plugins.fitting import CODE
+from twinbench.plugins.artefact_names import CODE, MANIFEST
 from twinbench.plugins.loading import Located, load_trained, locate_for_training, open_for_training
-from twinbench.plugins.spec import MANIFEST, RouterSpec
+from twinbench.plugins.spec import RouterSpec
 from twinbench.plugins.training import FitLimits, TrainingError
 from twinbench.routing.asking import asked
 from twinbench.routing.cache_policy import StepTtl

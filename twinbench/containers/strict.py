@@ -29,11 +29,11 @@ from twinbench.containers.stream import ExecStream, StreamLostError
 from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import UsageError
 from twinbench.fingerprint import fingerprint, sha256_file, short
+from twinbench.plugins.artefact_names import MANIFEST
 from twinbench.plugins.description import MOST_DESCRIPTION_BYTES, RouterDescription, RouterNotFound, parse_description
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.process import CLOSED, MOST_STDERR_SHOWN, RouterProcess, describe_ending
 from twinbench.plugins.runtime import RESOURCE_LIMITS, runtime_folder
-from twinbench.plugins.spec import MANIFEST
 
 if TYPE_CHECKING:
     from docker.models.containers import Container

@@ -15,8 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from twinbench.errors import UsageError
 from twinbench.fingerprint import sha256_file
-from twinbench.plugins.fitting import CODE, LEARNED
-from twinbench.plugins.spec import MANIFEST
+from twinbench.plugins.artefact_names import CODE, LEARNED, MANIFEST
 from twinbench.reading.validation import describe_validation_error, field_path
 
 SEEN = "seen.json"

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from twinbench.plugins.artefact_names import CODE, LEARNED
 from twinbench.plugins.constructing import LoadError
 from twinbench.plugins.raised import describe_error
 from twinbench.plugins.wire import trajectory_from_json
@@ -28,12 +29,6 @@ CHUNK_BYTES = 2**19
 MOST_FILES = 1_000
 MAX_ANSWER_BYTES = 512 * 2**20
 """What an artefact may hold at most, its code included."""
-
-LEARNED = "learned"
-"""The folder of an artefact that ``save`` writes into and ``load`` reads from."""
-
-CODE = "code"
-"""The folder of an artefact with the router's own modules."""
 
 _NUMPY_SEEDS = 2**32
 

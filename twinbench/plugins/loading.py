@@ -21,11 +21,8 @@ from twinbench.display.wording import did_you_mean
 from twinbench.errors import UsageError
 from twinbench.fingerprint import fingerprint, sha256_installed, sha256_text
 from twinbench.plugins.arguments import ArgumentError, convert_arguments
-from twinbench.plugins.artefact import Artefact, read_artefact
-from twinbench.plugins.description import MOST_DESCRIPTION_BYTES, RouterDescription, RouterNotFound, parse_description
-from twinbench.plugins.fitting import CODE, LEARNED
+from twinbench.plugins.artefact_names import CODE, LEARNED
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
-from twinbench.plugins.provenance import ENTRY_POINTS, RouterNotFoundError, describe
 from twinbench.plugins.spec import FORMS, RouterSpec, parse_spec, untrained_folder
 from twinbench.routers.registry import BUILT_IN
 from twinbench.routing.accepting import NotARouterError, RouterLike, as_router, name_of
@@ -35,6 +32,8 @@ from twinbench.routing.router_llm import NoRouterLlm, RouterLlm
 from twinbench.storage.manifest_files import live_models
 
 if TYPE_CHECKING:
+    from twinbench.plugins.artefact import Artefact
+    from twinbench.plugins.description import RouterDescription, RouterNotFound
     from twinbench.plugins.training import RouterInTraining
 
 _PACKAGE = Path(__file__).parents[1]
@@ -166,6 +165,8 @@ def load_trained(parsed: RouterSpec, limits: PluginLimits) -> LoadedRouter:
     Raises:
         UsageError: the folder is damaged, or another release's.
     """
+    from twinbench.plugins.artefact import read_artefact
+
     artefact = read_artefact(Path(parsed.target))
     manifest, folder = artefact.manifest, artefact.folder
     if limits.isolation is not None and artefact.wheels is not None:
@@ -355,6 +356,9 @@ def _described(spec: RouterSpec, request: dict[str, Any], limits: PluginLimits) 
     Raises:
         UsageError: there is no such router.
     """
+    from twinbench.plugins.description import RouterDescription
+    from twinbench.plugins.provenance import RouterNotFoundError, describe
+
     elsewhere = limits.python is not None or limits.isolation is not None
     try:
         return _describe_elsewhere(request, limits) if elsewhere else RouterDescription(**describe(request))
@@ -377,6 +381,8 @@ def _known_routers_hint(spec: RouterSpec, *, elsewhere: bool) -> str:
         spec: the spec of a router that was not found.
         elsewhere: whether it was searched in another environment, whose installed routers are unknown here.
     """
+    from twinbench.plugins.provenance import ENTRY_POINTS
+
     if spec.kind != "entry-point":
         return ""
     here = () if elsewhere else importlib.metadata.entry_points(group=ENTRY_POINTS).names
@@ -393,6 +399,9 @@ def _describe_elsewhere(request: dict[str, Any], limits: PluginLimits) -> Router
         RouterNotFoundError: the router is not found there.
         UsageError: ``describe`` cannot be run there.
     """
+    from twinbench.plugins.description import RouterNotFound
+    from twinbench.plugins.provenance import RouterNotFoundError
+
     if limits.isolation is not None:
         said = limits.isolation.describe(request, limits)
     else:
@@ -405,6 +414,7 @@ def _describe_elsewhere(request: dict[str, Any], limits: PluginLimits) -> Router
 def _describe_with_python(
     python: str, request: dict[str, Any], limits: PluginLimits
 ) -> RouterDescription | RouterNotFound:
+    from twinbench.plugins.description import MOST_DESCRIPTION_BYTES, parse_description
     from twinbench.plugins.runtime import plugin_environment, runtime_folder
 
     with runtime_folder() as folder, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as complaints:

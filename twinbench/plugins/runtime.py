@@ -28,8 +28,16 @@ _RUNTIME: Mapping[str, Sequence[str]] = {
         "usage.py",
     ),
     "plugins": (
-        *("__init__.py", "arguments.py", "constructing.py", "fitting.py", "host.py", "provenance.py", "raised.py"),
-        *("published.py", "published_text.py", "reaper.py", "twinrouterbench.py", "wire.py"),
+        *(
+            "__init__.py",
+            "arguments.py",
+            "artefact_names.py",
+            "constructing.py",
+            "fitting.py",
+            "host.py",
+            "provenance.py",
+        ),
+        *("published.py", "published_text.py", "raised.py", "reaper.py", "twinrouterbench.py", "wire.py"),
     ),
 }
 """The files that a router's process runs, by folder of the package; they need the standard library only."""

@@ -14,14 +14,12 @@ from typing import Literal
 from urllib.parse import parse_qsl
 
 from twinbench.errors import UsageError
+from twinbench.plugins.artefact_names import MANIFEST
 from twinbench.routers.registry import BUILT_IN
 
 Kind = Literal["built-in", "entry-point", "module", "file", "trb", "artefact", "endpoint"]
 
 FORMS = "package.module:Class, path/to/file.py:Class, trb:module:factory, the folder of a trained router or http://…"
-
-MANIFEST = "artefact.json"
-"""The file by which the folder of a trained router is known."""
 
 
 @dataclass(frozen=True)

@@ -6,44 +6,30 @@ import inspect
 from typing import Any
 from urllib.parse import parse_qsl
 
-from twinbench.routers.boosting import Boosting
-from twinbench.routers.cascade import Cascade
-from twinbench.routers.clusters import Clusters
-from twinbench.routers.knn import Knn
-from twinbench.routers.ordinal import Ordinal
-from twinbench.routers.periodic import Periodic
-from twinbench.routers.stage import Stage
-from twinbench.routers.stall import Stall
-from twinbench.routing.built_in import (
-    AlwaysHigh,
-    AlwaysLow,
-    AlwaysMid,
-    AlwaysMidHigh,
-    DepthRule,
-    Random,
-    RoundRobin,
-    Sticky,
-)
+from twinbench.routers.by_name import RoutersByName
 from twinbench.routing.router import Router
 
-UNWRAPPED: dict[str, type[Router]] = {
-    "always-low": AlwaysLow,
-    "always-mid": AlwaysMid,
-    "always-mid_high": AlwaysMidHigh,
-    "always-high": AlwaysHigh,
-    "random": Random,
-    "round-robin": RoundRobin,
-    "depth-rule": DepthRule,
-    "sticky": Sticky,
-    "cascade": Cascade,
-    "stage": Stage,
-    "stall": Stall,
-    "periodic": Periodic,
-    "ordinal": Ordinal,
-    "knn": Knn,
-    "clusters": Clusters,
-    "boosting": Boosting,
-}
+_BASELINES = "twinbench.routing.built_in"
+UNWRAPPED = RoutersByName(
+    {
+        "always-low": f"{_BASELINES}:AlwaysLow",
+        "always-mid": f"{_BASELINES}:AlwaysMid",
+        "always-mid_high": f"{_BASELINES}:AlwaysMidHigh",
+        "always-high": f"{_BASELINES}:AlwaysHigh",
+        "random": f"{_BASELINES}:Random",
+        "round-robin": f"{_BASELINES}:RoundRobin",
+        "depth-rule": f"{_BASELINES}:DepthRule",
+        "sticky": f"{_BASELINES}:Sticky",
+        "cascade": "twinbench.routers.cascade:Cascade",
+        "stage": "twinbench.routers.stage:Stage",
+        "stall": "twinbench.routers.stall:Stall",
+        "periodic": "twinbench.routers.periodic:Periodic",
+        "ordinal": "twinbench.routers.ordinal:Ordinal",
+        "knn": "twinbench.routers.knn:Knn",
+        "clusters": "twinbench.routers.clusters:Clusters",
+        "boosting": "twinbench.routers.boosting:Boosting",
+    }
+)
 """The built-in routers that hold no other router, by name."""
 
 _TRUE = frozenset({"true", "yes", "1", "on"})

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from twinbench.routers.guard import Guard
+from twinbench.routers.by_name import RoutersByName
 from twinbench.routers.inner import UNWRAPPED
-from twinbench.routers.session_aware import SessionAware
-from twinbench.routing.router import Router
 
-BUILT_IN: dict[str, type[Router]] = {**UNWRAPPED, "session-aware": SessionAware, "guard": Guard}
+_SESSION_AWARE = "session-aware"
+BUILT_IN = RoutersByName(
+    {
+        **UNWRAPPED.places,
+        _SESSION_AWARE: "twinbench.routers.session_aware:SessionAware",
+        "guard": "twinbench.routers.guard:Guard",
+    }
+)
 
 
 def has_to_be_trained(name: str) -> bool:
@@ -19,4 +24,4 @@ def needs_of(name: str) -> str | None:
     """Return what a built-in router needs before it decides, for ``router list``; None if nothing."""
     if has_to_be_trained(name):
         return "training"
-    return "what inner needs" if BUILT_IN[name] is SessionAware else None
+    return "what inner needs" if name == _SESSION_AWARE else None

@@ -14,8 +14,9 @@ from urllib.parse import parse_qsl
 from twinbench.errors import UsageError
 from twinbench.fingerprint import fingerprint, sha256_file
 from twinbench.plugins.artefact import MOST_MANIFEST_BYTES, WHEELS, Artefact, parse_manifest
+from twinbench.plugins.artefact_names import MANIFEST
 from twinbench.plugins.loading import LoadedRouter
-from twinbench.plugins.spec import MANIFEST, RouterSpec, parse_spec
+from twinbench.plugins.spec import RouterSpec, parse_spec
 from twinbench.routers.registry import BUILT_IN
 from twinbench.submissions.archive import ArchiveError, open_archive
 from twinbench.submissions.manifest import SubmittedRouter

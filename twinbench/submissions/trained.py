@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from twinbench.plugins.artefact import MOST_MANIFEST_BYTES, SEEN, Manifest, parse_manifest
+from twinbench.plugins.artefact_names import MANIFEST
 from twinbench.plugins.seen import Seen
-from twinbench.plugins.spec import MANIFEST
 from twinbench.submissions.archive import Archive
 from twinbench.submissions.router_files import ROUTER_FOLDER
 
