@@ -94,7 +94,8 @@ def verdict(run: Evidence) -> Iterator[Remark]:
         if fingerprint is not None:
             there = whose.setdefault(fingerprint, trial)
             if (there.case, there.patch) != (trial.case, trial.patch):
-                what = f"has the fingerprint of the verdict on another patch, that of {there.name}"
+                other = "another case" if there.case != trial.case else "another patch"
+                what = f"has the fingerprint of the verdict on {other}, that of {there.name}"
                 yield Remark(trial.name, f"journal, line {entry.number}: {what}")
             yield from _check_stored_verdict(run, trial, entry, fingerprint)
     yield from _find_verdicts_without_trial(run, whose)
