@@ -1,6 +1,6 @@
 """Serve the three small models, and write what the bank small-models is built from.
 
-    python -m benchmarks.small_models DIR [--seed SEED] [--port PORT] [--tasks-only]
+    python -m benchmarks.small_models DIR [--seed SEED] [--port PORT] [--tasks-only] [--all-repairs]
 
 ``DIR`` gets ``tasks.jsonl`` and ``build.toml``, a configuration for ``twinbench bank build``. The models are served
 until the program is interrupted, each with one thread: more are slower on a machine that does other work too.
@@ -15,7 +15,7 @@ import signal
 import threading
 from pathlib import Path
 
-from benchmarks.small_models.making import SEED, write_tasks
+from benchmarks.small_models.making import SEED, shipped_ids, write_tasks
 from tests.dynamic_track.running.small_models import QWEN_CODER, QWEN_CODER_1B5, SMOLLM2, fetched, small_gateway
 
 POOL = "small-models-2026-11"
@@ -48,11 +48,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=SEED, help="from which the tasks are drawn")
     parser.add_argument("--port", type=int, default=0, help="of the servers' one address; default: a free one")
     parser.add_argument("--tasks-only", action="store_true", help="write the tasks, and serve nothing")
+    parser.add_argument(
+        "--all-repairs", action="store_true", help="also the repairs that are not in the shipped bank: hours more"
+    )
     options = parser.parse_args()
     folder: Path = options.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     tasks = folder / "tasks.jsonl"
-    print(f"{write_tasks(tasks, options.seed)} tasks in {tasks}")
+    only = None if options.all_repairs else shipped_ids(options.seed)
+    print(f"{write_tasks(tasks, options.seed, only)} tasks in {tasks}")
     if options.tasks_only:
         return
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the servers end with it

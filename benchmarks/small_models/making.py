@@ -21,6 +21,16 @@ SEED = 1
 """Of the shipped bank."""
 
 
+def is_shipped(template: Template) -> bool:
+    """Return whether the tasks of a template are in the shipped bank."""
+    return template not in repairs.TEMPLATES or template.name in repairs.SHIPPED
+
+
+def shipped_ids(seed: int = SEED) -> list[str]:
+    """Return the ids of the tasks from which the shipped bank was built."""
+    return [str(each.row["id"]) for each in make_tasks([each for each in TEMPLATES if is_shipped(each)], seed)]
+
+
 def all_tasks(seed: int = SEED) -> list[MadeTask]:
     """Every task, in the order of the templates."""
     return list(make_tasks(TEMPLATES, seed))

@@ -386,3 +386,14 @@ def _content(bug: Bug, draw: Draw) -> Content:
 
 
 TEMPLATES = tuple(Template(f"repair-{each.name}", "repairs", each.level, partial(_content, each), 2) for each in BUGS)
+
+SHIPPED = frozenset(
+    f"repair-{name}"
+    for name in (
+        *("plus", "times", "at-least", "length", "upper"),
+        *("sign", "discount", "average", "count"),
+        *("both", "off-by-one", "two-sum"),
+    )
+)
+"""Names of the templates in the shipped bank, of each level some: a repair takes a core for minutes, as many as fifty
+single calls."""
