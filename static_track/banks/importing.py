@@ -265,6 +265,7 @@ def import_bank(
     """
     if not replace:
         store.refuse_existing(name)
+    store.refuse_misplaced(name)
     manifest = None
     if path != STDIN and is_folder(Path(path)):
         file, manifest = find_build_rows(Path(path))

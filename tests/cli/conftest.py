@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -26,16 +27,24 @@ def default_store(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
     return store
 
 
+@pytest.fixture
+def begun_store(default_store: Store, embedded_store: Store) -> Store:
+    """A store that has the embedded bank and nothing else, for tests that change it; commands use it untold."""
+    shutil.copytree(embedded_store.root / "banks", default_store.root / "banks")
+    return default_store
+
+
 @pytest.fixture(scope="session")
-def _kept_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+def _kept_store(tmp_path_factory: pytest.TempPathFactory, embedded_store: Store) -> Store:
     store = Store(tmp_path_factory.mktemp("kept") / "store")
+    shutil.copytree(embedded_store.root / "banks", store.root / "banks")
     import_rows(two_workloads(), store, "mine")
     return store
 
 
 @pytest.fixture
 def kept_store(_kept_store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """A store with the bank ``mine``, shared by tests that leave its banks as they are; commands use it untold."""
+    """A store with ``mine`` and the embedded bank, shared by tests that leave both alone; commands use it untold."""
     monkeypatch.setenv(STORE_VARIABLE, str(_kept_store.root))
     return _kept_store
 

@@ -31,9 +31,9 @@ READERS: dict[str, tuple[str, ...]] = {
 
 @pytest.fixture
 def damaged_store(kept_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """A copy of a store with the bank ``mine``, to be damaged; commands use it untold."""
+    """A copy of a store with the bank ``mine``, to be damaged, and the embedded one; commands use it untold."""
     copy = Store(tmp_path / "damaged")
-    shutil.copytree(kept_store.root / "banks" / "mine", copy.root / "banks" / "mine")
+    shutil.copytree(kept_store.root / "banks", copy.root / "banks")
     monkeypatch.setenv(STORE_VARIABLE, str(copy.root))
     return copy
 
@@ -220,9 +220,8 @@ def test_validating_a_bank_finds_rows_that_were_changed(damaged_store: Store) ->
     assert other in problem["what"]
 
 
-def test_the_embedded_bank_mends_itself(default_store: Store) -> None:
-    twinbench("demo").succeeded()
-    folder = default_store.root / "banks" / DEFAULT_BANK
+def test_the_embedded_bank_mends_itself(begun_store: Store) -> None:
+    folder = begun_store.root / "banks" / DEFAULT_BANK
     whole = files(folder)
     for path in list(folder.iterdir()):
         path.write_bytes(b"garbage")
@@ -390,6 +389,7 @@ def test_a_store_named_on_the_command_line_wins_over_the_environment(
     kept_store: Store, tmp_path: Path, one_row: Path
 ) -> None:
     other = tmp_path / "other"
+    shutil.copytree(kept_store.root / "banks" / DEFAULT_BANK, other / "banks" / DEFAULT_BANK)
 
     twinbench("bank", "import", one_row, "--name", "elsewhere", "--store", other).succeeded()
 
@@ -398,8 +398,9 @@ def test_a_store_named_on_the_command_line_wins_over_the_environment(
     assert "elsewhere" not in twinbench("bank", "list").text
 
 
-def test_a_store_may_have_any_name_that_a_folder_can_have(tmp_path: Path, again: Path) -> None:
+def test_a_store_may_have_any_name_that_a_folder_can_have(kept_store: Store, tmp_path: Path, again: Path) -> None:
     odd = tmp_path / 'it\'s a [red]store[/red]; -- "é" {root} %s'
+    shutil.copytree(kept_store.root / "banks" / DEFAULT_BANK, odd / "banks" / DEFAULT_BANK)
 
     for command in (("bank", "import", again, "--name", "mine"), ("static", "score", "sticky", "--bank", "mine")):
         spawned(*command, environment={STORE_VARIABLE: str(odd)}).succeeded()

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.banks import a_trajectory, write_jsonl
+from tests.banks import a_trajectory, import_rows, write_jsonl
 from tests.cli.commands import Ran
-from twinbench.storage.store import STORE_VARIABLE
+from twinbench.storage.store import STORE_VARIABLE, Store
 
 # Python runs a sitecustomize at its start, in our processes and in those that they start. What belongs to Python or to
 # a library that has other code for Windows is let through: psutil, for one, imports resource on Linux.
@@ -59,7 +59,9 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "site").mkdir()
     (folder / "site" / "sitecustomize.py").write_text(WITHOUT_POSIX)
     (folder / "mine.py").write_text(ROUTER)
-    write_jsonl(folder / "bank.jsonl", [*a_trajectory([0, 3, 1]), *a_trajectory([2], instance="i-2")])
+    rows = [*a_trajectory([0, 3, 1]), *a_trajectory([2], instance="i-2")]
+    write_jsonl(folder / "bank.jsonl", rows)
+    import_rows(rows, Store(folder / "store"), "mine")
     return folder
 
 
@@ -90,22 +92,22 @@ def test_the_block_is_in_force(workshop: Path) -> None:
 def test_the_static_track_works_without_posix(workshop: Path) -> None:
     assert "Nothing was downloaded or spent." in run(workshop, "demo").succeeded().text
 
-    run(workshop, "bank", "import", "bank.jsonl", "--name", "mine").succeeded()
+    run(workshop, "bank", "import", "bank.jsonl", "--name", "imported").succeeded()
     board = run(
         workshop,
         *("static", "score", "mine.py:Mine?low_until=1", "sticky"),
-        *("--bank", "mine", "--plugin-env", "PYTHONPATH", "--json"),
+        *("--bank", "imported", "--plugin-env", "PYTHONPATH", "--json"),
     )
     scored = board.succeeded().json["routers"][0]
     assert scored["router"] == "mine.py:Mine?low_until=1"
     assert scored["counts"]["errors"] == 0
     assert scored["confusion"][3][3] == 1
 
-    predicted = run(workshop, "static", "predict", "mine.py:Mine", "--bank", "mine").succeeded().text
+    predicted = run(workshop, "static", "predict", "mine.py:Mine", "--bank", "imported").succeeded().text
     assert [json.loads(line)["tier_id"] for line in predicted.splitlines()] == [0, 0, 3, 0]
 
-    run(workshop, "bank", "split", "mine", "--parts", "left=1,right=1").succeeded()
-    run(workshop, "bank", "export", "mine", "-o", "out.parquet").succeeded()
+    run(workshop, "bank", "split", "imported", "--parts", "left=1,right=1").succeeded()
+    run(workshop, "bank", "export", "imported", "-o", "out.parquet").succeeded()
     validated = run(workshop, "bank", "validate", "out.parquet").succeeded()
     assert validated.text == "out.parquet: 4 valid rows, 0 problems\n"
 
@@ -113,7 +115,7 @@ def test_the_static_track_works_without_posix(workshop: Path) -> None:
 def test_a_failing_router_is_an_error_of_its_rows_without_posix_too(workshop: Path) -> None:
     (workshop / "wrong.py").write_text("class Wrong:\n    def route(self, call):\n        raise ValueError('boom')\n")
 
-    ran = run(workshop, "static", "score", "wrong.py:Wrong")
+    ran = run(workshop, "static", "score", "wrong.py:Wrong", "--bank", "mine")
 
     assert ran.code == 1
     assert "route raised ValueError: boom" in ran.err

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from static_track.banks.embedded_names import DEFAULT_BANK
-from tests.banks import a_manifest, write_jsonl
+from tests.banks import a_manifest, import_rows, write_jsonl
 from tests.cli.commands import commands, twinbench
 from tests.cli.conftest import two_workloads
 from tests.cli.test_table_formats import OF_SUBMISSIONS, WITH_BUILD, WITH_DOCKER
@@ -172,7 +172,7 @@ def test_a_part_of_a_bank_is_named_and_counted(default_store: Store, bank_file: 
     assert all(entry["counts"]["rows"] == board["bank"]["rows"] < 7 for entry in board["routers"])
 
 
-def test_without_a_bank_the_embedded_one_is_meant(default_store: Store) -> None:
+def test_without_a_bank_the_embedded_one_is_meant(begun_store: Store) -> None:
     unnamed = twinbench("static", "score", "--json").succeeded().json
 
     assert unnamed["bank"]["name"] == DEFAULT_BANK
@@ -191,15 +191,18 @@ def test_banks_are_listed_with_rows_trajectories_and_fingerprint(kept_store: Sto
 
 
 def test_a_score_that_is_kept_is_printed_again_digit_by_digit(default_store: Store) -> None:
-    arguments = ("static", "score", "sticky", "round-robin", "--json", "--legacy")
+    import_rows(two_workloads(), default_store, "mine")
+    arguments = ("static", "score", "sticky", "round-robin", "--bank", "mine", "--json", "--legacy")
 
     assert twinbench(*arguments).succeeded().out == twinbench(*arguments).succeeded().out
 
 
 def test_every_command_prints_one_json_document_and_nothing_else(
-    default_store: Store, tmp_path: Path, one_row: Path, monkeypatch: pytest.MonkeyPatch
+    begun_store: Store, tmp_path: Path, one_row: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    import_rows(two_workloads(), begun_store, "mine")
+    mine = ("--bank", "mine")
     twinbench("bank", "import", one_row, "--name", "other").succeeded()
     a_run_file = write_run(tmp_path / "a.traj.json", v1())
     a_text = write_jsonl(tmp_path / "texts.jsonl", [{"task": "django__django-11099", "text": "Mend it."}])
@@ -207,8 +210,8 @@ def test_every_command_prints_one_json_document_and_nothing_else(
     an_outcome.write_text("model,task,resolved\na,t,1\n", "utf-8")
     arguments: dict[str, tuple[str | Path, ...]] = {
         "bank import": (one_row, "--name", "one"),
-        "bank check": (DEFAULT_BANK,),
-        "bank card": (DEFAULT_BANK,),
+        "bank check": ("mine",),
+        "bank card": ("mine",),
         "bank from-outcomes": (
             *("openhands-verified", "--name", "of-outcomes", "--tiers", "low=GLM-5,high=GPT-5.5", "--text", a_text),
         ),
@@ -217,26 +220,27 @@ def test_every_command_prints_one_json_document_and_nothing_else(
         "bank export": ("other", "-o", tmp_path / "out.jsonl"),
         "bank pull": ("official", "--manifest", a_manifest(tmp_path / "banks.toml", one_row), "--name", "other"),
         "bank rm": ("other",),
-        "bank split": (DEFAULT_BANK,),
+        "bank split": ("mine",),
         "outcomes import": (an_outcome, "--name", "outcomes"),
         "outcomes show": ("openhands-verified",),
         "outcomes headroom": ("openhands-verified", "--tiers", "low=GLM-5,high=GPT-5.5", "--resamples", "100"),
         "outcomes power": ("openhands-verified", "--models", "GLM-5,GPT-5.5", "--resamples", "100"),
         "outcomes rm": ("outcomes",),
-        "static crossval": ("sticky", "--folds", "2", "--resamples", "0"),
-        "static curve": ("depth-rule",),
-        "static diff": ("sticky", "always-high"),
-        "static explain": ("sticky",),
-        "static compare": ("sticky", "always-high"),
-        "static report": ("sticky", "-o", tmp_path / "static.html"),
+        "static score": mine,
+        "static crossval": ("sticky", *mine, "--folds", "2", "--resamples", "0"),
+        "static curve": ("depth-rule", *mine),
+        "static diff": ("sticky", "always-high", *mine),
+        "static explain": ("sticky", *mine),
+        "static compare": ("sticky", "always-high", *mine),
+        "static report": ("sticky", *mine, "-o", tmp_path / "static.html"),
         "dynamic report": (tmp_path / "run", "-o", tmp_path / "live.html"),
-        "static predict": ("sticky", "-o", tmp_path / "predictions.jsonl"),
+        "static predict": ("sticky", *mine, "-o", tmp_path / "predictions.jsonl"),
         "pool show": ("static-2026-04",),
         "router new": ("my-router",),
-        "router tune": ("depth-rule", "--set", "mid=2,3", "--folds", "2"),
-        "router train": (f"{LEARNING}:Learns", "--out", tmp_path / "trained"),
+        "router tune": ("depth-rule", *mine, "--set", "mid=2,3", "--folds", "2"),
+        "router train": (f"{LEARNING}:Learns", *mine, "--out", tmp_path / "trained"),
         "dynamic import": (a_run_file, "--run", tmp_path / "run", "--pool", a_pool(tmp_path / "pool.toml")),
-        "router check": ("always-low", "--rows", "3"),
+        "router check": ("always-low", *mine, "--rows", "3"),
     }
     known = {name: options for name, options in commands() if name not in WITH_DOCKER | WITH_BUILD | OF_SUBMISSIONS}
     assert arguments.keys() <= known.keys()

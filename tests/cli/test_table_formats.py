@@ -12,12 +12,11 @@ from typing import Any
 import duckdb
 import pytest
 
-from static_track.banks.embedded_names import DEFAULT_BANK
 from tests.cli.commands import commands, spawned, twinbench
 from twinbench.storage.store import Store
 
 TABLES = {
-    "bank check": (DEFAULT_BANK,),
+    "bank check": ("mine",),
     "bank list": (),
     "bank show": ("mine",),
     "bank split": ("mine",),

@@ -14,8 +14,9 @@ import pytest
 
 import twinbench as tb
 from static_track.banks.embedded_names import DEFAULT_BANK
+from tests.banks import a_trajectory, import_rows
 from tests.cli.commands import Ran
-from twinbench.storage.store import STORE_VARIABLE
+from twinbench.storage.store import STORE_VARIABLE, Store
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -147,9 +148,11 @@ def test_without_a_checkout_the_store_is_in_the_users_data(installed: Path, tmp_
 
 def test_a_router_file_runs_under_the_wheel(installed: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("class Mine:\n    def route(self, call):\n        return 'high'\n")
-    store = {STORE_VARIABLE: str(tmp_path / "store")}
+    store = Store(tmp_path / "store")
+    import_rows(a_trajectory([0, 3, 1]), store, "mine")
+    command = ("static", "score", "mine.py:Mine", "always-high", "--bank", "mine", "--json")
 
-    ran = run(installed, tmp_path, "static", "score", "mine.py:Mine", "always-high", "--json", **store).succeeded()
+    ran = run(installed, tmp_path, *command, **{STORE_VARIABLE: str(store.root)}).succeeded()
 
     mine, high, *_ = ran.json["routers"]
     assert mine["scores"] == high["scores"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,9 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.banks import a_trajectory, write_jsonl
 from tests.github.steps import ACTION, ROOT, WORKFLOWS, Runner, load, steps_of
+from twinbench.storage.store import Store
 
 needs_bash = pytest.mark.skipif(sys.platform == "win32", reason="the steps are for bash")
 
@@ -84,7 +87,8 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
     temporary = tmp_path_factory.mktemp("tools")
     install = steps_of(load(ACTION))[1]
     site = next(path for path in map(Path, sys.path) if path.name == "site-packages")
-    subprocess.run([sys.executable, "-m", "venv", temporary / "twinbench"], check=True)
+    # The step makes it whole.
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", temporary / "twinbench"], check=True)
     [own] = (temporary / "twinbench" / "lib").glob("python*/site-packages")
     (own / "dependencies.pth").write_text(f"{site}\n")
     runner = Runner(temporary, temporary)
@@ -100,7 +104,13 @@ def first_python() -> dict[str, str]:
 
 
 @pytest.fixture
-def repository(tmp_path: Path) -> Path:
+def _kept_bank(tmp_path: Path, embedded_store: Store) -> None:
+    """The store of the steps has the embedded bank already, which takes seconds to import."""
+    shutil.copytree(embedded_store.root / "banks", tmp_path / "temporary" / "twinbench-store" / "banks")
+
+
+@pytest.fixture
+def repository(tmp_path: Path, _kept_bank: None) -> Path:
     """Somebody's repository: on the first commit the router asks the weakest tier, on the second the strongest."""
     folder = tmp_path / "repository"
     (folder / "sub").mkdir(parents=True)
@@ -115,7 +125,6 @@ def repository(tmp_path: Path) -> Path:
 def act(repository: Path, tmp_path: Path, tools: Path, event: dict[str, str], **inputs: str) -> tuple[int, Runner]:
     """Use the action in a repository; returns the exit code of the first step that failed."""
     temporary = tmp_path / "temporary"
-    temporary.mkdir(exist_ok=True)
     if not (temporary / "twinbench").exists():
         (temporary / "twinbench").symlink_to(tools)
     action = load(ACTION)
@@ -192,13 +201,7 @@ def test_a_shallow_checkout_fetches_what_it_compares_with(repository: Path, tmp_
     before = git(repository, "rev-parse", "HEAD^")
     clone = tmp_path / "clone"
     git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{repository}", str(clone))
-    bank = clone / "bank.jsonl"
-    subprocess.run(
-        [tools / "bin" / "twinbench", "bank", "export", "rehearsal", "--output", bank],
-        env={**os.environ, "TWINBENCH_STORE": str(tmp_path / "store")},
-        check=True,
-        capture_output=True,
-    )
+    write_jsonl(clone / "bank.jsonl", a_trajectory([0, 3, 1]))
 
     code, runner = act(
         clone,
@@ -211,7 +214,7 @@ def test_a_shallow_checkout_fetches_what_it_compares_with(repository: Path, tmp_
 
     assert code == 0, runner.log
     assert "### Before and after" in runner.summary
-    assert "### bank: 1,346 rows" in runner.summary
+    assert "### bank: 3 rows" in runner.summary
     assert git(clone, "rev-parse", "--is-shallow-repository") == "true"
 
 
@@ -224,7 +227,6 @@ def requirements_step() -> Any:
 def test_what_a_router_needs_is_installed_beside_twinbench(repository: Path, tmp_path: Path, tools: Path) -> None:
     (repository / "requirements.txt").write_text("# a comment alone: nothing is fetched in a test\n")
     temporary = tmp_path / "temporary"
-    temporary.mkdir()
     runner = Runner(repository, temporary, {"requirements": "requirements.txt", "working-directory": "."})
     assert runner.run(requirements_step(), **first_python()) == 0, runner.log
     assert (temporary / "router" / "bin" / "python").exists()
@@ -253,12 +255,11 @@ def workflow_steps() -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def pull_request(tmp_path: Path, tools: Path) -> Path:
+def pull_request(tmp_path: Path, tools: Path, _kept_bank: None) -> Path:
     """A machine with both checkouts: the base, and a merge that adds a submission and an entry."""
     submitted = tmp_path / "submitted"
     (submitted / "results" / "incoming").mkdir(parents=True)
     (tmp_path / "trusted").mkdir()
-    (tmp_path / "temporary").mkdir()
     (tmp_path / "temporary" / "twinbench").symlink_to(tools)
     git(submitted, "init", "--quiet")
     (submitted / "results" / "incoming" / "old.zip").write_text("of the base")

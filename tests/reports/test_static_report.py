@@ -34,22 +34,33 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return store
 
 
+@pytest.fixture(scope="module")
+def _bank(kept: Store) -> Iterator[Bank]:
+    with Bank.open("mine", kept) as opened:
+        yield opened
+
+
 @pytest.fixture
-def bank(kept: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bank]:
+def bank(_bank: Bank, kept: Store, monkeypatch: pytest.MonkeyPatch) -> Bank:
     """A bank of two workloads, which commands find too."""
     monkeypatch.setenv(STORE_VARIABLE, str(kept.root))
-    opened = Bank.open("mine", kept)
-    yield opened
-    opened.close()
+    return _bank
 
 
 def reported(bank: Bank, routers: Sequence[str] = ROUTERS, limit: int = 5, points: int = 11) -> Report:
     return make_report(bank, Evaluator(bank), routers, resampling=Resampling(200), limit=limit, points=points)
 
 
-@pytest.fixture
-def page(bank: Bank) -> Page:
-    return check(reported(bank).html("twinbench static report …"))
+@pytest.fixture(scope="module")
+def whole(_bank: Bank) -> Report:
+    """What is reported of all routers."""
+    return reported(_bank)
+
+
+@pytest.fixture(scope="module")
+def page(whole: Report) -> Page:
+    """The page of it."""
+    return check(whole.html("twinbench static report …"))
 
 
 def cells(page: Page, start: str) -> str:
@@ -68,8 +79,8 @@ def test_the_page_has_every_section_and_says_what_it_is_of(page: Page, bank: Ban
     assert "twinbench static report …" in page.text
 
 
-def test_scores_stand_there_with_intervals_and_references_apart(page: Page, bank: Bank) -> None:
-    board = reported(bank).board
+def test_scores_stand_there_with_intervals_and_references_apart(page: Page, whole: Report) -> None:
+    board = whole.board
     scores = cells(page, "p95, ms")
     order = [scores.index(name) for name in (*ROUTERS[:2], "References", "always-low", "cost-optimal")]
     assert order == sorted(order)
@@ -96,7 +107,7 @@ def test_the_cost_of_a_path_is_what_the_scoring_billed(bank: Bank) -> None:
         assert billed > 0
 
 
-def test_every_plot_says_what_it_shows_and_has_its_numbers_in_a_table(page: Page, bank: Bank) -> None:
+def test_every_plot_says_what_it_shows_and_has_its_numbers_in_a_table(page: Page, whole: Report) -> None:
     drawings = page.all("svg")
     assert [drawing["class"] for drawing in drawings] == ["plot wide", "plot narrow"] * 2
     titles = [text for within, text in page.texts if within == "title"]
@@ -104,17 +115,16 @@ def test_every_plot_says_what_it_shows_and_has_its_numbers_in_a_table(page: Page
     [shown] = [text for within, text in page.texts if within == "desc" and "sticky" in text and "chosen" not in text][
         :1
     ]
-    [entry] = [each for each in reported(bank).board.entries if each.router == "sticky"]
+    [entry] = [each for each in whole.board.entries if each.router == "sticky"]
     assert f"sticky: {entry.score.cost_usd:.4f} USD" in shown
     assert f"{entry.score.cost_usd:.4f}" in cells(page, "The same as a table")
     assert "1 depth-rule?mid=2&high=3" in [text for within, text in page.texts if within == "text"]
 
 
-def test_a_router_without_scores_has_no_curve_and_the_page_says_so(bank: Bank) -> None:
-    both = check(reported(bank).html(""))
+def test_a_router_without_scores_has_no_curve_and_the_page_says_so(page: Page, bank: Bank) -> None:
     assert (
         "Without a curve, since their decisions have no score or they could not be asked: sticky, always-mid."
-        in both.text
+        in page.text
     )
     none = check(reported(bank, ["sticky"]).html(""))
     assert "Curves" not in [text for _, text in none.headings]
@@ -137,7 +147,10 @@ def test_the_same_bank_gives_the_same_bytes(bank: Bank, tmp_path: Path) -> None:
     assert str(tmp_path) not in one
 
 
-def test_the_embedded_bank_s_caveat_is_on_the_page(tmp_path: Path) -> None:
+def test_the_embedded_bank_s_caveat_is_on_the_page(
+    embedded_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(STORE_VARIABLE, str(embedded_store.root))
     target = tmp_path / "embedded.html"
     twinbench("static", "report", "sticky", "--resamples", "100", "-o", target).succeeded()
     page = check(target.read_text("utf-8"))
@@ -217,8 +230,8 @@ def test_without_the_library_that_draws_it_says_what_to_install(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_scores_are_said_to_be_arithmetic_and_held_against_the_best_constant(page: Page, bank: Bank) -> None:
-    board = reported(bank).board
+def test_scores_are_said_to_be_arithmetic_and_held_against_the_best_constant(page: Page, whole: Report) -> None:
+    board = whole.board
     best = board.best_constant
     assert best is not None
     assert page.text.count("A score is computed from the bank's labels:") == 1

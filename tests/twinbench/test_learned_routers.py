@@ -254,14 +254,15 @@ def test_what_was_trained_decides_alike_in_this_process_and_from_its_folder(
 
 
 def test_a_built_in_router_is_trained_by_its_name(tmp_path: Path) -> None:
-    artefact = tb.train("ordinal?tau=0.7", out=tmp_path / "model", store=tmp_path / "store", plugins=limits())
+    store = Store(tmp_path / "store")
+    import_rows(plant(SEED, 90).rows, store)
+    on: dict[str, Any] = {"bank": "bank", "store": store.root, "plugins": limits()}
+    artefact = tb.train("ordinal?tau=0.7", out=tmp_path / "model", **on)
     assert artefact.manifest.origin == "built-in"
     assert artefact.manifest.settings == {"tau": "0.7"}
-    again = tb.train("ordinal?tau=0.7", out=tmp_path / "again", store=tmp_path / "store", plugins=limits())
+    again = tb.train("ordinal?tau=0.7", out=tmp_path / "again", **on)
     assert again.fingerprint == artefact.fingerprint
-    board = tb.score(
-        str(tmp_path / "model"), store=tmp_path / "store", in_sample=True, plugins=limits(), resampling=None
-    )
+    board = tb.score(str(tmp_path / "model"), in_sample=True, resampling=None, **on)
     assert board.entries[0].in_sample
     assert board.entries[0].first_error is None
 

@@ -204,6 +204,16 @@ class Store:
         then = f"{meant} Or {bring}" if meant else f"; {bring}"
         return UsageError(f"no bank {name!r} in {self.root} (banks: {', '.join(names) or 'none yet'}){then}")
 
+    def refuse_misplaced(self, name: str) -> None:
+        """Refuse a store at, or below, what is no folder, before a bank is read for it.
+
+        Raises:
+            StoreWriteError: the folder of the bank cannot be made.
+        """
+        folder = self.bank_dir(name)
+        with self._writing(folder), suppress(FileNotFoundError):
+            folder.stat()
+
     @contextmanager
     def replacing(self, path: Path) -> Iterator[Path]:
         """A temporary path beside ``path``; what is written there is moved to ``path`` when the block ends well.

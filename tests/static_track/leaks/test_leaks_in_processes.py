@@ -55,14 +55,14 @@ def test_the_result_is_the_same_however_many_workers_there_are(workloads: int, s
         [f"w{number // 3 % workloads}" for number in numbers],
     )
     told: list[tuple[int, int | None]] = []
-    executors: list[Executor[Any, None, Any]] = [Threads({None: 1}), *(Processes(workers) for workers in (1, 2, 5))]
+    executors: list[Executor[Any, None, Any]] = [Threads({None: 1}), *(Processes(workers) for workers in (1, 5))]
 
     found = [examination.checks(lambda _, done, total: told.append((done, total)), each) for each in executors]
 
     assert all(checks == found[0] for checks in found)
     assert found[0][0].status == "fail"
     assert (found[0][0].within_workloads is not None) == (workloads == 2)
-    assert told.count((len(seen.traits), len(seen.traits))) == 4
+    assert told.count((len(seen.traits), len(seen.traits))) == 3
 
 
 @pytest.mark.slow
@@ -89,11 +89,12 @@ def test_an_interrupt_of_a_check_leaves_no_process_behind(large: Store) -> None:
 
 
 @pytest.mark.slow
-def test_a_large_bank_has_the_findings_of_one_process(large: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Bank.open("bank", large) as bank:
+def test_a_large_bank_has_the_findings_of_one_process(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    import_rows(rows(step_index), store)
+    with Bank.open("bank", store) as bank:
+        monkeypatch.setattr(checking, "_SPREAD_FROM_ROWS", bank.info.rows)
         spread = check_bank(bank).to_json()
         monkeypatch.setattr(checking, "_SPREAD_FROM_ROWS", 10**9)
         alone = check_bank(bank).to_json()
     assert spread == alone
-    assert spread["rows"] >= 2_000
     assert not spread["ok"]
