@@ -17,11 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.calls.usage_shapes import SHAPES, Counts, Printed
+from tests.examples import number_of
 from twinbench.calls.billing import BillError, read_usage
 from twinbench.calls.response_json import RepeatedKeys, decode_response
 from twinbench.routing.usage import Prices, Usage
 
-MUTANTS = 10_000
+MUTANTS = number_of(2_500, 10_000)
 PRICES = Prices(
     input=Decimal(5),
     cache_read=Decimal("0.5"),
@@ -88,6 +89,7 @@ def drawn(chance: random.Random) -> Counts:
 
 
 @pytest.mark.slow
+@pytest.mark.drawn
 def test_no_count_of_a_total_is_dropped_or_inflated_unseen() -> None:
     chance = random.Random(random.getrandbits(64))  # noqa: S311 - no secret
     refused = 0
@@ -117,7 +119,8 @@ def test_no_count_of_a_total_is_dropped_or_inflated_unseen() -> None:
 
 
 @pytest.mark.slow
-def test_ten_thousand_mutants_are_whole_counts_that_add_up_or_an_error() -> None:
+@pytest.mark.drawn
+def test_mutants_are_whole_counts_that_add_up_or_an_error() -> None:
     chance = random.Random(random.getrandbits(64))  # noqa: S311 - no secret
     read = 0
     for _ in range(MUTANTS):

@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from static_track.banks.bank import Bank
+from static_track.evaluator import Evaluator
+from tests.banks import Row, import_rows
 from tests.plugins.hosting import MARK_VARIABLE, children, marked, until
+from twinbench.statistics import Resampling
+from twinbench.storage.store import Store
 
+PutBank = Callable[..., None]
 WriteRouter = Callable[..., str]
+
+
+@pytest.fixture(scope="session")
+def put_bank(tmp_path_factory: pytest.TempPathFactory) -> PutBank:
+    """Makes a store of one bank; what has the same rows is a copy, in which the references are scored already."""
+    made: dict[str, Store] = {}
+
+    def put(rows: Sequence[Row], store: Store, name: str = "bank") -> None:
+        key = json.dumps([name, rows])
+        if key not in made:
+            made[key] = Store(tmp_path_factory.mktemp("with-a-bank") / "store")
+            import_rows(rows, made[key], name)
+            with Bank.open(name, made[key]) as bank:
+                Evaluator(bank).board([], [], Resampling())
+        shutil.copytree(made[key].root, store.root)
+
+    return put
 
 
 @pytest.fixture(autouse=True)

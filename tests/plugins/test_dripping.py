@@ -16,8 +16,9 @@ import pytest
 from static_track.banks.bank import Bank
 from static_track.board import Entry
 from static_track.evaluator import Evaluator
-from tests.banks import a_trajectory, import_rows
+from tests.banks import a_trajectory
 from tests.examples import thinned
+from tests.plugins.conftest import PutBank
 from tests.plugins.hosting import asked, hosted, hostile, limits
 from tests.twinbench.calls import a_call
 from twinbench.plugins.limits import RouterLoadError
@@ -107,8 +108,15 @@ def test_a_hook_that_drips_or_floods_is_ended_at_its_limit(name: str, hook: str,
     assert entry.first_error == f"{hook} took longer than 1 s"
 
 
+@pytest.fixture
+def store(tmp_path: Path, put_bank: PutBank) -> Store:
+    """A store with the bank ``small``."""
+    made = Store(tmp_path / "store")
+    put_bank([*a_trajectory([0, 1], instance="a"), *a_trajectory([0, 1], instance="b")], made, "small")
+    return made
+
+
 def scored(spec: str, store: Store) -> Entry:
-    import_rows([*a_trajectory([0, 1], instance="a"), *a_trajectory([0, 1], instance="b")], store, "small")
     with Bank.open("small", store) as bank:
         return Evaluator(bank, plugins=limits(decision_s=LIMIT_S)).board([spec]).entries[0]
 

@@ -16,6 +16,7 @@ from static_track.board import Entry
 from static_track.evaluator import Evaluator
 from tests.banks import a_trajectory, import_rows
 from tests.examples import thinned
+from tests.plugins.conftest import PutBank
 from tests.plugins.hosting import asked, hosted, hostile, limits, marked
 from tests.twinbench.calls import a_call
 from twinbench.plugins.limits import RouterLoadError
@@ -28,10 +29,16 @@ SLOW = {"decision_s": 0.5}
 """Limits of a router that hangs."""
 
 
+@pytest.fixture
+def store(tmp_path: Path, put_bank: PutBank) -> Store:
+    """A store with the bank ``small``: two trajectories of two steps, which are shorter than a router's patience."""
+    made = Store(tmp_path / "store")
+    put_bank([*a_trajectory([0, 1], instance="a"), *a_trajectory([0, 1], instance="b")], made, "small")
+    return made
+
+
 def board(store: Store, *specs: str, **fields: float) -> list[Entry]:
-    """What becomes of routers over two trajectories of two steps, which are shorter than their patience."""
-    rows = [*a_trajectory([0, 1], instance="a"), *a_trajectory([0, 1], instance="b")]
-    import_rows(rows, store, "small")
+    """What becomes of routers on the bank ``small``."""
     with Bank.open("small", store) as bank:
         return [*Evaluator(bank, plugins=limits(**fields)).board(specs).entries]
 

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import pytest
 from tests.banks import a_trajectory, import_rows
 from tests.cli.commands import spawned, twinbench
 from tests.examples import thinned
-from tests.plugins.conftest import WriteRouter
+from tests.plugins.conftest import PutBank, WriteRouter
 from tests.plugins.hosting import asked, hosted
 from tests.twinbench.calls import a_call
 from twinbench.errors import UsageError
@@ -28,9 +28,9 @@ HERE = Path(__file__).parent
 
 
 @pytest.fixture
-def banked(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
+def banked(store: Store, put_bank: PutBank, monkeypatch: pytest.MonkeyPatch) -> Store:
     """A store with a small bank, which commands use untold."""
-    import_rows([row for number in range(3) for row in a_trajectory([0, 1, 2], instance=f"i{number}")], store)
+    put_bank([row for number in range(3) for row in a_trajectory([0, 1, 2], instance=f"i{number}")], store)
     monkeypatch.setenv(STORE_VARIABLE, str(store.root))
     return store
 
@@ -210,12 +210,16 @@ def test_the_same_seed_gives_the_same_decisions_from_file_installed_name_and_art
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    decisions: dict[tuple[str, int], str] = {}
-    for spec, seed in ((f"{file}:MyLearner", 3), ("my-learner", 3), ("my-learner", 4)):
-        model = tmp_path / f"model-{len(decisions)}"
-        run("router", "train", spec, "--bank", "bank", "--split", "train", "--seed", seed, "--out", model)
-        decisions[spec, seed] = run("static", "predict", model, "--bank", "bank", "--split", "test")
-    by_file, by_name, other_seed = decisions.values()
+    def decided(here: Callable[..., str], spec: str, seed: int, model: Path) -> str:
+        here("router", "train", spec, "--bank", "bank", "--split", "train", "--seed", str(seed), "--out", model)
+        return here("static", "predict", model, "--bank", "bank", "--split", "test")
+
+    def run_here(*arguments: str | Path) -> str:
+        return twinbench(*arguments).succeeded().text
+
+    by_file = decided(run_here, f"{file}:MyLearner", 3, tmp_path / "model-0")
+    by_name = decided(run, "my-learner", 3, tmp_path / "model-1")
+    other_seed = decided(run_here, f"{file}:MyLearner", 4, tmp_path / "model-2")
     assert by_file == by_name
     assert by_file.count("\n") == 16
     assert other_seed != by_file

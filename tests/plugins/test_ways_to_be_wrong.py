@@ -143,6 +143,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("wrong")
     rows = [*a_trajectory([0, 3, 1], instance="a"), *a_trajectory([0, 3], instance="b")]
     import_rows(rows, Store(path / "store"))
+    import_rows(a_trajectory([0, 3, 1]), Store(path / "store"), "short")
     (path / "broken.py").write_text("class R\n    pass\n", "utf-8")
     (path / "importing.py").write_text("import its_own_package\n\n\nclass R:\n    pass\n", "utf-8")
     for name in ("weights.txt", "tiers.txt"):
@@ -161,11 +162,16 @@ def test_there_are_twenty_five_ways_at_least() -> None:
 
 
 @pytest.mark.parametrize("way", REFUSED, ids=lambda way: way.router)
-def test_what_is_no_router_is_refused_alike_by_every_command(way: Way) -> None:
+def test_what_is_no_router_is_refused(way: Way) -> None:
     code, text = way.score
     ran = twinbench("static", "score", way.spec, "--bank", "bank", *OPTIONS)
     assert (ran.code, ran.out) == (code, b"")
     assert re.search(text, ran.err), ran.err
+
+
+@pytest.mark.parametrize("way", thinned(REFUSED, 4), ids=lambda way: way.router)
+def test_what_is_no_router_is_refused_alike_from_python_and_by_a_check(way: Way) -> None:
+    _, text = way.score
     with pytest.raises(UsageError, match=text):
         tb.score(way.spec, "bank", plugins=limits(**LIMITS))
     with Bank.open("bank", Store(Path("store"))) as bank, pytest.raises(UsageError, match=text):
@@ -179,7 +185,7 @@ def scored(folder: Path) -> Ran:
         patch.chdir(folder)
         patch.setenv(STORE_VARIABLE, str(folder / "store"))
         specs = [way.spec for way in ASKED]
-        return twinbench("static", "score", *specs, "--bank", "bank", "--resamples", "0", "--json", *OPTIONS)
+        return twinbench("static", "score", *specs, "--bank", "short", "--resamples", "0", "--json", *OPTIONS)
 
 
 @pytest.mark.parametrize("way", ASKED, ids=lambda way: way.router)
@@ -255,7 +261,8 @@ def test_the_library_has_what_a_router_printed() -> None:
 
 def test_what_a_router_prints_is_shown_as_it_comes() -> None:
     spec = f"{WAYS}:Prints"
-    ran = twinbench("static", "score", spec, "--bank", "bank", "--json", "--no-cache", "--plugin-output", *OPTIONS)
+    options = ("--json", "--no-cache", "--resamples", "0", "--plugin-output", *OPTIONS)
+    ran = twinbench("static", "score", spec, "--bank", "bank", *options)
     assert ran.code == 0
     shown = [line for line in ran.err.splitlines() if line.startswith(f"{spec} | ")]
     assert sorted(shown) == [f"{spec} | deciding {step}" for step in (1, 1, 2, 2, 3)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import email.utils
 import math
+import os
 import re
 import socket
 import ssl
@@ -19,6 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import httpcore
@@ -79,6 +81,15 @@ _running: ContextVar[Exchange] = ContextVar("exchange")
 """The present exchange of this thread; connections outlive it, so they look up its deadline here."""
 
 
+_CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
+
+
+@cache
+def _ssl_context(*_variables: str | None) -> ssl.SSLContext:
+    """The context for these variables of the environment; to read all certificates takes a twentieth of a second."""
+    return httpx.create_ssl_context()
+
+
 class Wire(httpx.BaseTransport):
     """Connections to one gateway, one for each request, shared by threads.
 
@@ -94,7 +105,7 @@ class Wire(httpx.BaseTransport):
     def __init__(self, max_connections: int, secret: str | None = None) -> None:
         self._secrets = Secrets([] if secret is None else [secret])
         self._pool = httpcore.ConnectionPool(
-            ssl_context=httpx.create_ssl_context(),
+            ssl_context=_ssl_context(*map(os.environ.get, _CERTIFICATE_VARIABLES)),
             max_connections=max_connections,
             network_backend=_Backend(),
         )
