@@ -7,7 +7,7 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 * os.cpu_count())')
 
 INSTALL := pip install --quiet --disable-pip-version-check --no-deps --require-hashes
 
-.PHONY: demo test fast check engine bench acceptance build-banks lock clean
+.PHONY: demo test fast check engine bench acceptance mutants build-banks lock clean
 
 # uv installs in seconds what pip installs in minutes, and compiles it on all cores. It reads no configuration of pip:
 # where packages come from a place that pip alone knows of, pip installs.
@@ -58,6 +58,10 @@ acceptance: $(VENV)/ready engine
 ## Speed, as ratios against a named alternative in the same run; the table goes to docs/evidence/.
 bench: $(VENV)/ready engine
 	$(BIN)/python -m benchmarks
+
+## Mutants of the modules that hold rules, one at each position in the code: hours, and the same command continues.
+mutants: $(VENV)/ready
+	$(BIN)/python -m benchmarks.mutants
 
 ## The embedded bank `rehearsal` from nothing, by executing its tasks in containers: half an hour on two idle cores, resumable, no spend.
 ## Then: python -m benchmarks.embedding results/banks/rehearsal. The bank small-models: docs/single-turn.md.

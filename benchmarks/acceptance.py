@@ -1,8 +1,8 @@
 """What is too long for the suite, in parts of at most 40 minutes: ``make acceptance`` or ``make acceptance PART=…``.
 
 ``python -m benchmarks.acceptance [PART…]`` runs the named parts, or all, and writes the evidence of each to
-``docs/evidence/acceptance-PART.md``; that of ``repeat`` is ``docs/evidence/repeat.md``. Exit code 1 where a part
-fails, 2 where there is no such part.
+``docs/evidence/acceptance-PART.md``; that of ``repeat`` is ``docs/evidence/repeat.md``, that of ``mutants``
+``docs/evidence/mutants.md``. Exit code 1 where a part fails, 2 where there is no such part.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import debian13, evidence, repeat
+from benchmarks import debian13, evidence, mutants, repeat
 from tests.cli.forked import OWN_PROCESSES_VARIABLE
 from tests.examples import ALL_VARIABLE
 
@@ -114,7 +114,8 @@ PARTS = {
 }
 REPEAT = "repeat"
 DEBIAN = "debian-13"
-NAMES = (*PARTS, DEBIAN, REPEAT)
+MUTANTS = "mutants"
+NAMES = (*PARTS, DEBIAN, MUTANTS, REPEAT)
 
 
 def default_workers() -> int:
@@ -137,7 +138,11 @@ def run_part(name: str, workers: int, folder: Path = evidence.FOLDER) -> bool:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the named parts, or all."""
-    whats = {name: part.what for name, part in PARTS.items()} | {DEBIAN: debian13.WHAT, REPEAT: repeat.WHAT}
+    whats = {name: part.what for name, part in PARTS.items()} | {
+        DEBIAN: debian13.WHAT,
+        MUTANTS: mutants.WHAT,
+        REPEAT: repeat.WHAT,
+    }
     known = "\n".join(f"  {name:17}{what}" for name, what in whats.items())
     parser = ArgumentParser(
         "python -m benchmarks.acceptance",
@@ -157,6 +162,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name == REPEAT:
             # All parts at once have no limit; a part that is asked for by its name ends in time.
             passed = repeat.main(["--workers", str(asked.workers), *([] if asked.parts else ["--minutes", "inf"])]) == 0
+        elif name == MUTANTS:
+            passed = mutants.main(["--draw", str(mutants.DRAWN), "--minutes", str(mutants.MINUTES), "--write"]) == 0
         else:
             passed = run_part(name, asked.workers)
         failed += [] if passed else [name]
