@@ -288,7 +288,13 @@ class Victims:
         self._running: int | None = None
 
     def start(
-        self, arguments: Sequence[str], kill: tuple[str, str, int] | None = None, by: int = signal.SIGKILL
+        self,
+        arguments: Sequence[str],
+        kill: tuple[str, str, int] | None = None,
+        by: int = signal.SIGKILL,
+        *,
+        written_to: Path | None = None,
+        ignores: Sequence[int] = (),
     ) -> int:
         """Start one, and give its process id.
 
@@ -296,9 +302,18 @@ class Victims:
             arguments: of the command line.
             kill: where it ends itself: ``before`` or ``after`` what is written of a kind, for the how manieth time.
             by: the signal that it sends itself there.
+            written_to: a folder for what it prints, in the files ``out`` and ``err``.
+            ignores: signals that it ignores from the start.
         """
         assert self._process.stdin is not None
-        order = {"arguments": list(arguments), "kill": kill, "by": int(by), "namespace": container_namespace()}
+        order = {
+            "arguments": list(arguments),
+            "kill": kill,
+            "by": int(by),
+            "namespace": container_namespace(),
+            "written_to": None if written_to is None else str(written_to),
+            "ignores": [int(number) for number in ignores],
+        }
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         self._running = int(self._line())
@@ -350,6 +365,9 @@ def _serve_victims() -> None:
         asked = json.loads(line)
         if (child := os.fork()) == 0:
             os.environ[NAMESPACE_VARIABLE] = asked["namespace"]
+            for number in asked["ignores"]:
+                signal.signal(number, signal.SIG_IGN)
+            _print_to(asked["written_to"])
             _be_victim(asked["arguments"], asked["kill"], asked["by"])
         print(child, flush=True)
         _, status = os.waitpid(child, 0)
@@ -383,6 +401,15 @@ def _load_all() -> None:
         gateway.fetch(Request({"model": LOW, "messages": [message]}, "nobody"), 5)
 
 
+def _print_to(folder: str | None) -> None:
+    if folder is None:
+        os.dup2(2, 1)
+        return
+    for descriptor, name in ((1, "out"), (2, "err")):
+        with (Path(folder) / name).open("wb") as file:
+            os.dup2(file.fileno(), descriptor)
+
+
 def _be_victim(arguments: Sequence[str], kill: tuple[str, str, int] | None, by: int) -> None:
     from twinbench.calls.journal import Journal
     from twinbench.cli import run
@@ -392,7 +419,6 @@ def _be_victim(arguments: Sequence[str], kill: tuple[str, str, int] | None, by: 
         os.kill(os.getpid(), by)
         until(lambda: received_exit_code() is not None)  # the main thread has to take it
 
-    os.dup2(2, 1)
     if kill is not None:
         when, wanted, number = kill
         append = Journal.append
@@ -410,11 +436,13 @@ def _be_victim(arguments: Sequence[str], kill: tuple[str, str, int] | None, by: 
 
         Journal.append = appended  # type: ignore[method-assign]
     sys.argv = ["twinbench", *arguments]
+    code: Any = 0
     try:
         run()
     except SystemExit as ended:
-        os._exit(int(ended.code or 0))
-    os._exit(0)
+        code = ended.code
+    sys.stdout.flush()
+    os._exit(int(code or 0))
 
 
 if __name__ == "__main__":

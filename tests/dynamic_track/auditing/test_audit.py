@@ -500,7 +500,7 @@ def test_a_line_that_is_gone_or_twice_is_found(turns: Path) -> None:
         assert "chain" in found(turns)
 
 
-@settings(examples(20, 60), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(examples(8, 60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_a_flipped_bit_is_always_found(rehearsed: Path, tmp_path: Path, place: float, bit: int) -> None:
     run = tmp_path / "flipped"
@@ -691,8 +691,7 @@ def test_prompts_of_other_lengths_than_they_have_are_found(dear: Path) -> None:
     assert found(dear).keys() == {"tokens"}
 
 
-@pytest.mark.parametrize("factor", [0.4, 2.0])
-@pytest.mark.parametrize("run", ["turns", "dear"])
+@pytest.mark.parametrize(("run", "factor"), thinned([("turns", 0.4), ("dear", 0.4), ("turns", 2.0), ("dear", 2.0)], 3))
 def test_usage_that_is_scaled_throughout_is_found_for_every_model(
     request: pytest.FixtureRequest, run: str, factor: float
 ) -> None:
@@ -1065,7 +1064,7 @@ def test_a_call_of_the_router_s_own_has_a_number(turns: Path, own: Any) -> None:
     assert {"lines", "steps"} <= found(turns).keys()
 
 
-@settings(examples(15, 40), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(examples(6, 40), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_whatever_stands_in_a_file_is_a_finding_and_no_failure(
     rehearsed: Path, tmp_path: Path, data: st.DataObject

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,8 +14,8 @@ from dynamic_track.rehearsal.provider import SimulatedModels, simulated_provider
 from dynamic_track.rehearsal.simulation import known_tasks
 from dynamic_track.running.origin import Origin
 from dynamic_track.tasks.sources import load_tasks
-from tests.cli.commands import SCRIPT, twinbench
-from tests.dynamic_track.live import KEY_VARIABLE, live, pool_file
+from tests.cli.commands import twinbench
+from tests.dynamic_track.live import KEY_VARIABLE, Victims, live, pool_file
 from tests.dynamic_track.rehearsal.playing import EASY
 from tests.timing import HANG_S, until, wall_s
 from twinbench.storage.manifest_files import live_manifest
@@ -175,31 +173,17 @@ def test_a_run_against_the_server_says_that_its_models_are_simulated(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_stops_a_rehearsal_soon_and_says_how_to_go_on(
-    number: signal.Signals, tmp_path: Path, routers: Mapping[str, str]
+    number: signal.Signals, tmp_path: Path, routers: Mapping[str, str], killing: Victims
 ) -> None:
     runs = tmp_path / "runs"
-    command = [
-        str(SCRIPT),
-        "rehearse",
-        routers["Slow"],
-        "always-low",
-        "--only",
-        EASY,
-        "--seeds",
-        "9",
-        "--runs",
-        str(runs),
-    ]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        until(lambda: any(runs.glob("*/*/journal")), HANG_S)
-        process.send_signal(number)
-        out: list[Any] = []
-        took_s = wall_s(lambda: out.append(process.communicate(timeout=HANG_S)))
-    [(shown, err)] = out
-    assert process.returncode == 128 + number
+    command = ["rehearse", routers["Slow"], "always-low", "--only", EASY, "--seeds", "9", "--runs", str(runs)]
+    process = killing.start(command, written_to=tmp_path)
+    until(lambda: any(runs.glob("*/*/journal")), HANG_S)
+    os.kill(process, number)
+    codes: list[int] = []
+    took_s = wall_s(lambda: codes.append(killing.ended()))
+    shown, err = ((tmp_path / name).read_text("utf-8") for name in ("out", "err"))
+    assert codes == [128 + number]
     assert f"everything is in {runs}; the same command with --runs {runs} continues" in err
     assert "of 18 cases" in err
     assert "Traceback" not in err

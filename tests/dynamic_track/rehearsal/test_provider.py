@@ -36,6 +36,7 @@ from tests.dynamic_track.rehearsal.playing import (
     opening,
     play,
 )
+from tests.examples import number_of
 from twinbench.calls.billing import read_usage
 from twinbench.errors import UsageError
 from twinbench.routing.tiers import Tier
@@ -124,6 +125,7 @@ def test_a_sure_model_solves_a_task_by_its_right_edit(tmp_path: Path) -> None:
     assert done.commands[-1] == SUBMIT_COMMAND
 
 
+@pytest.mark.drawn
 def test_without_its_right_edit_no_skill_makes_it(tmp_path: Path) -> None:
     task = known_as(EASY)
     left = TaskEdits(
@@ -132,7 +134,7 @@ def test_without_its_right_edit_no_skill_makes_it(tmp_path: Path) -> None:
     blind = replace(task, edits=left)
     right = of_kind(task, EditKind.right)
     with serving((blind,), skills=sure()) as server:
-        for number in range(2):
+        for number in range(number_of(1, 2)):
             project = Project.of(task, tmp_path / str(number))
             done = play(project, task, lambda _, messages, n=number: answer(server, HIGH, messages, f"s{n}"))  # type: ignore[misc]
             assert done.submitted
@@ -201,8 +203,9 @@ def test_the_same_request_is_answered_and_billed_alike_and_another_seed_is_other
         with serving(seed=seed) as server:
             return played(server, task, tmp_path / str(next(paths)), LOW).commands
 
-    assert run("0") == run("0")
-    assert len({tuple(run(str(seed))) for seed in range(5)}) > 1
+    first = run("0")
+    assert run("0") == first
+    assert any(run(str(seed)) != first for seed in range(1, 5))
 
 
 def test_a_request_that_comes_twice_costs_the_same_also_after_a_restart(tmp_path: Path) -> None:

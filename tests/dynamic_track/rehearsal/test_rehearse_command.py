@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
-import subprocess
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -16,11 +16,11 @@ import pytest
 
 from dynamic_track.rehearsal.edits import EditKind, read_edits
 from dynamic_track.tasks.task import Task
-from tests.cli.commands import SCRIPT, twinbench
-from tests.dynamic_track.live import KEY_VARIABLE, Done, Victims, live
+from tests.cli.commands import twinbench
+from tests.dynamic_track.live import KEY, KEY_VARIABLE, Done, Victims, live, until
 from tests.dynamic_track.rehearsal.playing import EASY, HIGH, LOW, TASKS, completion, known_as, opening
 from tests.examples import thinned
-from tests.timing import HANG_S, wall_s
+from tests.timing import wall_s
 from twinbench.calls.journal import read_journal
 from twinbench.containers.engine import Engine
 
@@ -193,19 +193,21 @@ def test_images_are_built_and_kept() -> None:
     assert "1 image ready, for 1 task" in twinbench("rehearse", "build", "--only", EASY).succeeded().text
 
 
-def test_the_models_are_served_alone_and_a_live_run_uses_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(KEY_VARIABLE, "k" * 20)
-    command = [str(SCRIPT), "rehearse", "serve", "--port", "0", "--api-key-env", KEY_VARIABLE]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as serving:
-        assert serving.stdout is not None
-        api_base = serving.stdout.readline().strip()
-        port = int(re.fullmatch(r"http://127\.0\.0\.1:(\d+)/v1", api_base)[1])  # type: ignore[index]
-        assert completion(port, HIGH, opening(known_as(EASY)))[0] == 401
-        ran = live(api_base, tmp_path / "run", router="always-high")
-        assert (ran.code, ran.json["cases"], ran.json["infra"]) == (0, 1, 0)
-        serving.send_signal(signal.SIGINT)
-        assert serving.wait(HANG_S) == 130
-        assert "Traceback" not in serving.communicate()[1]
+def test_the_models_are_served_alone_and_a_live_run_uses_them(
+    tmp_path: Path, killing: Victims, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    out, err = tmp_path / "out", tmp_path / "err"
+    serving = killing.start(["rehearse", "serve", "--port", "0", "--api-key-env", KEY_VARIABLE], written_to=tmp_path)
+    until(lambda: out.is_file() and out.read_text("utf-8").endswith("\n"))
+    api_base = out.read_text("utf-8").strip()
+    port = int(re.fullmatch(r"http://127\.0\.0\.1:(\d+)/v1", api_base)[1])  # type: ignore[index]
+    assert completion(port, HIGH, opening(known_as(EASY)))[0] == 401
+    ran = live(api_base, tmp_path / "run", router="always-high")
+    assert (ran.code, ran.json["cases"], ran.json["infra"]) == (0, 1, 0)
+    os.kill(serving, signal.SIGINT)
+    assert killing.ended() == 130
+    assert "Traceback" not in err.read_text("utf-8")
 
 
 @pytest.mark.parametrize(

@@ -405,16 +405,17 @@ def test_other_commands_that_hold_containers_end_by_a_signal_too(
         assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
-def test_a_hangup_that_is_ignored_from_the_start_stays_ignored(tmp_path: Path, rehearsal: Sequence[Task]) -> None:
+def test_a_hangup_that_is_ignored_from_the_start_stays_ignored(
+    tmp_path: Path, rehearsal: Sequence[Task], killing: Victims
+) -> None:
+    """As ``nohup`` leaves it."""
     done = Done(tmp_path / "run")
     with ScriptedServer(by_step([said("ls"), said("ls", after_s=1), said(LEAVES)])) as server:
-        command = ["nohup", str(SCRIPT), *run_arguments(server.api_base, done.run, router=ROUTER)]
-        environment = {**os.environ, KEY_VARIABLE: KEY}
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
-            until(lambda: len(server.completions) == 2)
-            process.send_signal(signal.SIGHUP)
-            _, err = process.communicate(timeout=120)
-        assert process.returncode == 0, err
+        command = run_arguments(server.api_base, done.run, router=ROUTER)
+        process = killing.start(command, ignores=[signal.SIGHUP], written_to=tmp_path)
+        until(lambda: len(server.completions) == 2)
+        os.kill(process, signal.SIGHUP)
+        assert killing.ended() == 0, (tmp_path / "err").read_text("utf-8")
     assert done.case["cause"] == "empty"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 
 from dynamic_track.tasks.task import Task
-from tests.cli.commands import SCRIPT, twinbench
+from tests.cli.commands import twinbench
 from tests.containers.registry import tiny_file_system
 from tests.containers.running import loses_connections
 from tests.containers.second_engine import second_engine_running
@@ -23,6 +22,7 @@ from tests.dynamic_track.live import (
     SENTINEL,
     SIX,
     Done,
+    Victims,
     by_step,
     run_arguments,
     said,
@@ -43,7 +43,7 @@ def at_work(engine: Engine, run: Path) -> int:
 
 
 def test_cases_are_spread_over_engines_and_those_of_a_lost_one_go_on_on_the_others(
-    tmp_path: Path, rehearsal: Sequence[Task], engine: Engine
+    tmp_path: Path, rehearsal: Sequence[Task], engine: Engine, killing: Victims
 ) -> None:
     run, image = tmp_path / f"spread-{tmp_path.name}", f"spread-{os.getpid()}:latest"
     repository, _, tag = image.partition(":")
@@ -65,18 +65,12 @@ def test_cases_are_spread_over_engines_and_those_of_a_lost_one_go_on_on_the_othe
                 seen["here"], seen["there"] = at_work(engine, run), at_work(there, run)
                 return seen["here"] == seen["there"] == 2
 
-            with subprocess.Popen(
-                [str(SCRIPT), *words],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                env={**os.environ, KEY_VARIABLE: KEY},
-            ) as process:
-                until(both_work)
-                second.stop()
-                out, err = process.communicate(timeout=120)
-            assert process.returncode == 0, err
-            told: Any = json.loads(out)
+            killing.start(words, written_to=tmp_path)
+            until(both_work)
+            second.stop()
+            code, err = killing.ended(), (tmp_path / "err").read_text("utf-8")
+            assert code == 0, err
+            told: Any = json.loads((tmp_path / "out").read_text("utf-8"))
             assert (told["cases"], told["infra"], told["cap"]) == (6, 0, 0)
             assert len(server.completions) == 6 * len(STEPS), "no recorded call was made again"
         assert told["spend_usd"] == told["cost_usd"]

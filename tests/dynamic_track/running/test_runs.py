@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 from collections import Counter
 from collections.abc import Callable, Sequence
 from decimal import Decimal
@@ -17,7 +16,7 @@ import pytest
 from dynamic_track.rehearsal.replies import MessageReply, Reply, TokenCounts
 from dynamic_track.rehearsal.server import ReceivedRequest
 from dynamic_track.tasks.task import Task
-from tests.cli.commands import SCRIPT, twinbench
+from tests.cli.commands import twinbench
 from tests.containers.running import ours
 from tests.dynamic_track.live import (
     EASY,
@@ -25,6 +24,7 @@ from tests.dynamic_track.live import (
     KEY_VARIABLE,
     SENTINEL,
     Done,
+    Victims,
     by_step,
     live,
     replayed,
@@ -206,7 +206,7 @@ def test_a_run_may_be_graded_later_and_again(tmp_path: Path, rehearsal: Sequence
     "how", ["stop", *(pytest.param(name, marks=pytest.mark.acceptance) for name in ("SIGINT", "SIGTERM", "SIGHUP"))]
 )
 def test_a_stopped_run_keeps_everything_and_the_same_command_goes_on(
-    tmp_path: Path, rehearsal: Sequence[Task], engine: Engine, how: str
+    tmp_path: Path, rehearsal: Sequence[Task], engine: Engine, killing: Victims, how: str
 ) -> None:
     run = tmp_path / "run"
 
@@ -217,24 +217,21 @@ def test_a_stopped_run_keeps_everything_and_the_same_command_goes_on(
 
     with ScriptedServer(slowly) as server:
         words = run_arguments(server.api_base, run, *EVERY_ONE, "--workers", "2", only="")
-        environment = {**os.environ, KEY_VARIABLE: KEY}
-        with subprocess.Popen(
-            [str(SCRIPT), *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-        ) as process:
-            until(lambda: len(server.completions) >= 3)
-            shown = twinbench("dynamic", "status", run, "--json").succeeded().json
-            assert shown["active"] is True
-            assert {trial["state"] for trial in shown["trials"]} >= {"planned", "running"}
-            assert twinbench("dynamic", "rm", run, "--yes").code == 2
-            if how == "stop":
-                assert twinbench("dynamic", "stop", run, "--json").succeeded().json["asked"] is True
-            else:
-                process.send_signal(signal.Signals[how])
-            out, err = process.communicate(timeout=HANG_S)
-        assert process.returncode == 128 + signal.Signals["SIGINT" if how == "stop" else how], err
+        process = killing.start(words, written_to=tmp_path)
+        until(lambda: len(server.completions) >= 3)
+        shown = twinbench("dynamic", "status", run, "--json").succeeded().json
+        assert shown["active"] is True
+        assert {trial["state"] for trial in shown["trials"]} >= {"planned", "running"}
+        assert twinbench("dynamic", "rm", run, "--yes").code == 2
+        if how == "stop":
+            assert twinbench("dynamic", "stop", run, "--json").succeeded().json["asked"] is True
+        else:
+            os.kill(process, signal.Signals[how])
+        code, err = killing.ended(), (tmp_path / "err").read_text("utf-8")
+        assert code == 128 + signal.Signals["SIGINT" if how == "stop" else how], err
         assert "Traceback" not in err
         assert "the same command to continue" in err
-        stopped = json.loads(out)
+        stopped = json.loads((tmp_path / "out").read_text("utf-8"))
         assert stopped["cases"] < 3
         settled = [entry.fields for entry in read_journal(run / "journal") if entry.kind == "settle"]
         spent = float(sum(Decimal(fields["cost_usd"]) for fields in settled))
@@ -255,20 +252,16 @@ def test_a_stopped_run_keeps_everything_and_the_same_command_goes_on(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.acceptance)])
 def test_a_second_signal_leaves_at_once_and_nothing_is_lost(
-    number: signal.Signals, tmp_path: Path, rehearsal: Sequence[Task]
+    number: signal.Signals, tmp_path: Path, rehearsal: Sequence[Task], killing: Victims
 ) -> None:
     run = tmp_path / "run"
     with ScriptedServer(by_step([said("ls"), said("ls", after_s=5 * HANG_S), said(LEAVES)])) as server:
-        words = run_arguments(server.api_base, run)
-        with subprocess.Popen(
-            [str(SCRIPT), *words], stderr=subprocess.PIPE, text=True, env={**os.environ, KEY_VARIABLE: KEY}
-        ) as process:
-            until(lambda: len(server.completions) == 2)
-            process.send_signal(number)
-            assert process.stderr is not None
-            assert any("interrupt again to exit at once" in line for line in process.stderr)
-            process.send_signal(number)
-            assert process.wait(HANG_S) == 128 + number
+        process = killing.start(run_arguments(server.api_base, run), written_to=tmp_path)
+        until(lambda: len(server.completions) == 2)
+        os.kill(process, number)
+        until(lambda: "interrupt again to exit at once" in (tmp_path / "err").read_text("utf-8"))
+        os.kill(process, number)
+        assert killing.ended() == 128 + number
     assert twinbench("dynamic", "gc", "--json").code == 0
     with ScriptedServer(by_step([said("ls"), said("ls"), said(LEAVES)])) as server:
         ran = live(server.api_base, run).succeeded().json
