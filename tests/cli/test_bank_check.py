@@ -51,10 +51,10 @@ def test_an_import_is_silent_where_nothing_is_given_away(default_store: Store, t
         ((), "NAME"),
     ],
 )
-def test_what_cannot_be_checked_is_refused(arguments: tuple[str, ...], told: str, default_store: Store) -> None:
+def test_what_cannot_be_checked_is_refused(arguments: tuple[str, ...], told: str, begun_store: Store) -> None:
     unlabelled = {key: value for key, value in a_row().items() if not key.startswith("target")}
-    import_rows([a_row()], default_store, "one")
-    import_rows([unlabelled], default_store, "unlabelled")
+    import_rows([a_row()], begun_store, "one")
+    import_rows([unlabelled], begun_store, "unlabelled")
 
     ran = twinbench("bank", "check", *arguments)
 

@@ -12,7 +12,7 @@ import pytest
 from tests.banks import Row, a_row, import_rows, write_jsonl
 from tests.cli.commands import SCRIPT, spawned, twinbench
 from tests.timing import HANG_S
-from twinbench.storage.store import STORE_VARIABLE, Store
+from twinbench.storage.store import Store
 
 PINK = "\x1b[38;5;201m"
 """A terminal code that nothing of ours prints."""
@@ -40,11 +40,10 @@ def hostile_rows() -> list[Row]:
 
 
 @pytest.fixture
-def hostile_store(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
+def hostile_store(begun_store: Store) -> Store:
     """A store whose bank ``hostile`` is full of codes; commands use it untold."""
-    import_rows(hostile_rows(), store, "hostile")
-    monkeypatch.setenv(STORE_VARIABLE, str(store.root))
-    return store
+    import_rows(hostile_rows(), begun_store, "hostile")
+    return begun_store
 
 
 def harmless(text: str) -> bool:

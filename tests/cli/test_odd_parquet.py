@@ -8,9 +8,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from static_track.banks.embedded_names import DEFAULT_BANK
 from tests.banks import a_row
 from tests.cli.commands import twinbench
+from tests.cli.conftest import two_workloads
 from twinbench.storage.store import Store
 
 
@@ -54,17 +54,15 @@ def test_a_bank_of_odd_columns_is_imported_and_comes_back_as_json(default_store:
     assert json.loads(line) == row | {"at": "2026-01-01 00:00:00", "usd": "1.10"}
 
 
-def test_predictions_of_odd_columns_are_read_or_refused_by_row(default_store: Store, tmp_path: Path) -> None:
-    twinbench("bank", "list").succeeded()  # which brings the embedded bank
-    ids = [json.loads(line)["id"] for line in twinbench("bank", "export", DEFAULT_BANK).succeeded().text.splitlines()]
+def test_predictions_of_odd_columns_are_read_or_refused_by_row(kept_store: Store, tmp_path: Path) -> None:
+    ids = [row["id"] for row in two_workloads()]
     rows = " UNION ALL ".join(f"SELECT '{each}' AS id, 3::DECIMAL(38, 0) AS tier_id, now() AS at" for each in ids)
 
-    fine = twinbench(
-        "static", "score", "--predictions", write_parquet(tmp_path / "a.parquet", rows), "--json"
-    ).succeeded()
+    score = ("static", "score", "--bank", "mine", "--predictions")
+    fine = twinbench(*score, write_parquet(tmp_path / "a.parquet", rows), "--json").succeeded()
     assert fine.json["routers"][0]["counts"]["errors"] == 0
 
     wrong = write_parquet(tmp_path / "b.parquet", f"SELECT '{ids[0]}' AS id, 'NaN'::DOUBLE AS tier_id")
-    ran = twinbench("static", "score", "--predictions", wrong)
+    ran = twinbench(*score, wrong)
     assert ran.code == 1
     assert ran.err.startswith(f"error: {wrong}, row 1, field tier_id: NaN is not a JSON number")

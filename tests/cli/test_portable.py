@@ -67,8 +67,17 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(folder: Path, *arguments: str) -> Ran:
     """Run the command line in a Python that lacks what Windows lacks."""
+    return run_code(folder, "import sys; from twinbench.cli import run; sys.argv[0] = 'twinbench'; run()", *arguments)
+
+
+def run_in_turn(folder: Path, *commands: str) -> Ran:
+    """Run several commands in one such Python, which takes a second to start."""
+    code = "import sys; from twinbench.cli import exit_code; print([exit_code(each.split()) for each in sys.argv[1:]])"
+    return run_code(folder, code, *commands)
+
+
+def run_code(folder: Path, code: str, *arguments: str) -> Ran:
     environment = {**os.environ, "PYTHONPATH": str(folder / "site"), STORE_VARIABLE: str(folder / "store")}
-    code = "import sys; from twinbench.cli import run; sys.argv[0] = 'twinbench'; run()"
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
         capture_output=True,
@@ -103,13 +112,16 @@ def test_the_static_track_works_without_posix(workshop: Path) -> None:
     assert scored["counts"]["errors"] == 0
     assert scored["confusion"][3][3] == 1
 
-    predicted = run(workshop, "static", "predict", "mine.py:Mine", "--bank", "imported").succeeded().text
+    others = run_in_turn(
+        workshop,
+        "static predict mine.py:Mine --bank imported -o predicted.jsonl",
+        "bank split imported --parts left=1,right=1",
+        "bank export imported -o out.parquet",
+        "bank validate out.parquet",
+    )
+    assert others.text.splitlines()[-2:] == ["out.parquet: 4 valid rows, 0 problems", "[0, 0, 0, 0]"], others.err
+    predicted = (workshop / "predicted.jsonl").read_text("utf-8")
     assert [json.loads(line)["tier_id"] for line in predicted.splitlines()] == [0, 0, 3, 0]
-
-    run(workshop, "bank", "split", "imported", "--parts", "left=1,right=1").succeeded()
-    run(workshop, "bank", "export", "imported", "-o", "out.parquet").succeeded()
-    validated = run(workshop, "bank", "validate", "out.parquet").succeeded()
-    assert validated.text == "out.parquet: 4 valid rows, 0 problems\n"
 
 
 def test_a_failing_router_is_an_error_of_its_rows_without_posix_too(workshop: Path) -> None:

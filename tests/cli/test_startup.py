@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from tests.cli.commands import commands, spawned, twinbench
+from twinbench.storage.store import Store
 
 HEAVY = {
     *("duckdb", "pydantic", "litellm", "tokenizers", "tiktoken", "huggingface_hub", "httpx", "requests", "psutil"),
@@ -76,8 +77,8 @@ def test_every_name_that_the_library_promises_is_there() -> None:
     loaded_by(code)
 
 
-def test_a_score_imports_no_litellm_and_no_large_library_for_its_intervals() -> None:
-    code = running("static", "score", "sticky", "--json")
+def test_a_score_imports_no_litellm_and_no_large_library_for_its_intervals(embedded_store: Store) -> None:
+    code = running("static", "score", "sticky", "--json", "--store", str(embedded_store.root))
 
     loaded = {module.partition(".")[0] for module in loaded_by(code)}
     assert loaded & {"litellm", "scipy", "statsmodels", "pandas", "pyarrow"} == set()

@@ -120,7 +120,7 @@ def as_csv(record: Record) -> Record:
     return {name: cell(value) for name, value in record.items()}
 
 
-def test_programs_get_names_and_numbers_without_marks(tmp_path: Path) -> None:
+def test_programs_get_names_and_numbers_without_marks(kept_store: Store, tmp_path: Path) -> None:
     ran = twinbench("static", "score", "sticky", "--resamples", "200", "--format", "csv").succeeded()
     rows = read("csv", ran.out, tmp_path)
     references = {row["router"] for row in rows if row["reference"] == "true"}

@@ -47,7 +47,7 @@ def bank(name: str) -> list[oracle.Row]:
 
 
 LARGE = "swemini_g3p_dev"
-"""It takes longer than all others together; the suite scores it by the SQL alone."""
+"""It takes longer than all others together; acceptance scores it."""
 
 
 # One test a bank: to count its tokens, which every worker would do again, takes longer than all its scores.

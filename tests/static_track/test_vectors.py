@@ -17,6 +17,8 @@ from twinbench.storage.store import Store
 
 VECTORS = SHARED / "vectors" / "static"
 BANKS = sorted(path.parent.name for path in VECTORS.glob("*/expected.json"))
+LARGEST = "swemini_g3p_dev"
+"""It takes longer than all others together; acceptance scores it."""
 ABSENT = pytest.param("none", marks=pytest.mark.skip(reason=f"the protocol's vectors are not at {VECTORS}"))
 
 LEGACY = ("scores_v2", "router_accounting", "section_11")
@@ -54,7 +56,10 @@ def bank_path(shared: Path, name: str) -> Path:
     return beside if beside.exists() else shared / "banks" / name / "question_bank.jsonl.gz"
 
 
-@pytest.mark.parametrize("name", BANKS or [ABSENT])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.acceptance if name == LARGEST else ()) for name in BANKS] or [ABSENT],
+)
 def test_all_predictions_of_a_bank_score_as_the_vectors_say(name: str, shared: Path, store: Store) -> None:
     expected = json.loads((VECTORS / name / "expected.json").read_text("utf-8"))
     files = {f"predictions:{path}": path for path in sorted((VECTORS / name).glob("predictions.*.jsonl"))}

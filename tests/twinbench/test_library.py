@@ -16,7 +16,7 @@ from tests.banks import a_trajectory, import_rows
 from tests.outcomes.tables import SHIPPED
 from twinbench.display.frames import FRAME_KINDS, make_data_frame
 from twinbench.errors import UsageError
-from twinbench.storage.store import STORE_VARIABLE, Store
+from twinbench.storage.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 ANY: Any = tb
@@ -160,19 +160,18 @@ def test_prices_that_might_be_are_another_protocol(store: Path, tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_a_price_list_that_was_edited_meanwhile_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(STORE_VARIABLE, str(tmp_path / "store"))
+def test_a_price_list_that_was_edited_meanwhile_is_read_again(store: Path, tmp_path: Path) -> None:
     shipped = (ROOT / "pools" / "static-2026-04.toml").read_text("utf-8")
     mine = tmp_path / "mine.toml"
     mine.write_text(shipped, "utf-8")
-    before = tb.score("depth-rule", prices=str(mine), resampling=None)
+    before = tb.score("depth-rule?mid=2&high=3", "bank", prices=str(mine), resampling=None, store=store)
     mine.write_text(shipped.replace("ttl_steps = 3", "ttl_steps = 0"), "utf-8")
-    after = tb.score("depth-rule", prices=str(mine), resampling=None)
+    after = tb.score("depth-rule?mid=2&high=3", "bank", prices=str(mine), resampling=None, store=store)
     assert before.protocol != after.protocol
     assert before.entries[0].score.scores["cost_save"] != after.entries[0].score.scores["cost_save"]
     mine.unlink()
     with pytest.raises(UsageError, match="no pool manifest"):
-        tb.score("depth-rule", prices=str(mine))
+        tb.score("depth-rule", "bank", prices=str(mine), store=store)
 
 
 @pytest.mark.parametrize(

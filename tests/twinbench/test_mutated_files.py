@@ -22,7 +22,7 @@ from tests.runs import v1, v2
 from twinbench.calls.mini_swe_agent import read_trajectory
 from twinbench.errors import Problem, TwinbenchError
 
-MUTANTS = number_of(60, 500)
+MUTANTS = number_of(40, 500)
 ODD = (
     *(b"null", b"NaN", b"[]", b"{}", b"5", b'"x"', b"true", b"-Infinity", b'"\\ud800"', b"[[[[", b"1e999"),
     *(b"\x00", b"\xff", b'{"type": "tool_use", "input": [1]}', b'[{"type": "tool_result", "content": 5}]'),

@@ -380,7 +380,7 @@ def test_a_sign_test_of_very_many_is_a_number() -> None:
 
 
 @pytest.mark.slow
-@examples(5, 20)  # each call of multipletests collects all garbage of the process
+@examples(3, 20)  # each call of multipletests collects all garbage of the process
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_is_statsmodels(p: list[float]) -> None:
     assert holm(p) == pytest.approx(multipletests(p, method="holm")[1])

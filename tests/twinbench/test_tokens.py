@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests import oracle, strategies
-from tests.banks import a_trajectory, import_rows
+from tests.banks import a_trajectory, import_rows, write_jsonl
 from tests.cli.commands import Ran, spawned
 from tests.examples import examples
 from tests.timing import growth, wall_s
@@ -163,10 +163,13 @@ def test_importing_and_scoring_loads_no_litellm_and_opens_no_connection(tmp_path
                 raise RuntimeError(f"{event} {arguments}")
         sys.addaudithook(refuse)
         import twinbench as tb
-        tb.score("sticky", store=sys.argv[1]).to_json()
+        path, store = sys.argv[1:]
+        tb.import_bank(path, "mine", store=store)
+        tb.score("sticky", "mine", store=store).to_json()
         sys.exit("litellm" in sys.modules)
     """
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "store")], check=False)
+    path = write_jsonl(tmp_path / "bank.jsonl", a_trajectory([0, 3, 1]))
+    done = subprocess.run([sys.executable, "-c", code, str(path), str(tmp_path / "store")], check=False)
     assert done.returncode == 0
 
 

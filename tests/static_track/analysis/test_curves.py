@@ -18,7 +18,7 @@ from tests.cli.commands import twinbench
 from twinbench.errors import UsageError
 from twinbench.routing.router import Call, Decision
 from twinbench.routing.tiers import Tier
-from twinbench.storage.store import Store
+from twinbench.storage.store import STORE_VARIABLE, Store
 
 TARGETS = {"a": [0, 0, 3], "b": [0, 1], "c": [3, 3], "d": [0, 0, 0, 0]}
 
@@ -127,7 +127,8 @@ def test_cheaper_than_the_weak_tier_counts_where_the_hull_begins_and_dearer_is_l
     assert mean_height([(2, 10), (2, 20)]) is None
 
 
-def test_the_command_prints_points_and_gain() -> None:
+def test_the_command_prints_points_and_gain(embedded_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(STORE_VARIABLE, str(embedded_store.root))
     shown = twinbench("static", "curve", "depth-rule", "--points", "3").succeeded()
     assert "gain" in shown.text
     content = twinbench("static", "curve", "depth-rule", "--json").succeeded().json
