@@ -354,8 +354,11 @@ CHECKS: dict[str, tuple[str, str, str]] = {
     "mutation": ("{R}call.messages[-1]['seen'] = True\n        return 'low'", "no mutation", "fail"),
     "data file": ("{R}open({data!r}).close()\n        return 'low'", "label-blind", "fail"),
     "database": ("{R}open({bank!r}, 'rb').read(10)\n        return 'low'", "label-blind", "fail"),
-    "database in C": (
-        "import duckdb\n{R}duckdb.connect({bank!r}, read_only=True).sql('select 1').fetchall()\n        return 'low'",
+    "read in C": (
+        (
+            "import ctypes\nC = ctypes.CDLL(None)\n{R}file = C.open({bank!r}.encode(), 0)\n"
+            "        C.read(file, ctypes.create_string_buffer(4096), 4096)\n        C.close(file)\n        return 'low'"
+        ),
         "label-blind",
         "warn",
     ),
@@ -375,6 +378,11 @@ CHECKS: dict[str, tuple[str, str, str]] = {
         "fail",
     ),
     "fine": ("{R}return 'low'", "answers", "pass"),
+    "database in C": (
+        "import duckdb\n{R}duckdb.connect({bank!r}, read_only=True).sql('select 1').fetchall()\n        return 'low'",
+        "label-blind",
+        "warn",
+    ),
 }
 
 

@@ -19,6 +19,7 @@ from tests.cli.commands import twinbench
 from tests.dynamic_track.auditing.test_audit import as_planned, json_file
 from tests.dynamic_track.live import EASY, KEY, KEY_VARIABLE
 from tests.dynamic_track.running.test_trained_routers import a_task
+from tests.examples import thinned
 from tests.submissions.handing_in import INFO, contents, failed, forge, pack, reasons, verify, zip_of
 from tests.submissions.workshop import Workshop
 from twinbench.containers.engine import Engine
@@ -93,7 +94,7 @@ def made_anew(
 
 
 def test_the_whole_folder_is_handed_in_and_verified_where_the_split_is_not_known(
-    model: Path, packed: Path, tmp_path: Path
+    model: Path, packed: Path, tmp_path: Path, embedded_store: Store
 ) -> None:
     files = contents(packed)
     inner = {
@@ -108,6 +109,8 @@ def test_the_whole_folder_is_handed_in_and_verified_where_the_split_is_not_known
         "seed": 0,
         "near_duplicates": True,
     }
+    shutil.copytree(embedded_store.root, tmp_path / "elsewhere")
+    assert not list((tmp_path / "elsewhere").rglob("*default*")), "no split is known there"
     ran = verify(packed, "--store", tmp_path / "elsewhere")
     assert failed(ran) == set()
     assert "what training on the part train of rehearsal records" in reasons(ran, "training")
@@ -164,13 +167,16 @@ def test_what_it_has_seen_is_refused_or_declared(model: Path, tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("files", "told"),
-    [
-        ({f"{FOLDER}/learned/model.pkl": b"other"}, "another file than the one that was trained"),
-        ({f"{FOLDER}/code/learner.py": None}, "is missing"),
-        ({f"{FOLDER}/artefact.json": b"{}"}, "another file than the one that the router's fingerprint is of"),
-        ({f"{FOLDER}/more.json": b"{}"}, "is no part of the trained router"),
-        ({"router/learner.py": b"import os\nos.abort()\n"}, "is no part of the trained router"),
-    ],
+    thinned(
+        [
+            ({f"{FOLDER}/learned/model.pkl": b"other"}, "another file than the one that was trained"),
+            ({f"{FOLDER}/code/learner.py": None}, "is missing"),
+            ({f"{FOLDER}/artefact.json": b"{}"}, "another file than the one that the router's fingerprint is of"),
+            ({f"{FOLDER}/more.json": b"{}"}, "is no part of the trained router"),
+            ({"router/learner.py": b"import os\nos.abort()\n"}, "is no part of the trained router"),
+        ],
+        2,
+    ),
 )
 def test_other_files_than_training_left_are_found(packed: Path, tmp_path: Path, files: Files, told: str) -> None:
     def listed(manifest: dict[str, Any]) -> None:
@@ -217,10 +223,17 @@ def test_a_folder_that_goes_by_another_name_is_found(
 def test_training_data_that_is_made_up_is_found(packed: Path, tmp_path: Path) -> None:
     nothing = {"seen.json": json.dumps({"groups": [], "sketches": [], "templates": {}}).encode()}
     assert failed(verify(made_anew(packed, tmp_path / "none.zip", nothing))) == {"training"}
-    for content in (b"[1", b"{}", b"[" * 100_000, b'{"groups": [1e999], "sketches": [], "templates": {}}'):
-        ran = verify(made_anew(packed, tmp_path / "damaged.zip", {"seen.json": content}))
-        assert failed(ran) == {"in-sample"}
-        assert f"{FOLDER}/seen.json: not what this release keeps" in reasons(ran, "in-sample")
+
+
+@pytest.mark.parametrize(
+    "content",
+    thinned([b"[" * 100_000, b"[1", b"{}", b'{"groups": [1e999], "sketches": [], "templates": {}}'], 4),
+    ids=["deep", "cut", "empty", "infinite"],
+)
+def test_training_data_that_cannot_be_read_is_found(packed: Path, tmp_path: Path, content: bytes) -> None:
+    ran = verify(made_anew(packed, tmp_path / "damaged.zip", {"seen.json": content}))
+    assert failed(ran) == {"in-sample"}
+    assert f"{FOLDER}/seen.json: not what this release keeps" in reasons(ran, "in-sample")
 
 
 def test_what_was_learned_is_unpickled_in_strict_isolation_alone(packed: Path, tmp_path: Path, engine: Engine) -> None:

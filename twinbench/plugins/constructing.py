@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from twinbench.plugins import published, twinrouterbench
 from twinbench.plugins.arguments import ArgumentError, call_parameter, convert_arguments, refuse_arguments
 from twinbench.plugins.raised import describe_error
 from twinbench.routing.accepting import NotARouterError, as_router
@@ -39,20 +38,14 @@ def construct_router(request: Mapping[str, Any]) -> Any:
     Raises:
         LoadError: there is no such router, or its code fails.
     """
-    sys.path[:0] = request["path"]
     if request["kind"] == "trb":
-        published.install()
-    kind, attribute, arguments = request["kind"], request["attribute"], request["arguments"]
-    folder = Path(request["folder"])
-    found = _attribute(_import_module(request), request["target"], attribute, published=kind == "trb")
+        return _construct_published(request)
+    sys.path[:0] = request["path"]
+    attribute, arguments = request["attribute"], request["arguments"]
+    found = _attribute(_import_module(request), request["target"], attribute, published=False)
     try:
-        if kind == "trb":
-            texts = published.read_arguments(found, arguments, folder, attribute)
-            twinrouterbench.refuse_function(found, attribute)
-            refuse_arguments(found, texts)
-            return twinrouterbench.adapt(found(**texts), request["models"])
-        made = _construct(found, attribute, arguments, folder)
-    except (ArgumentError, twinrouterbench.NotPublishedError) as error:
+        made = _construct(found, attribute, arguments, Path(request["folder"]))
+    except ArgumentError as error:
         raise LoadError(str(error), usage=True) from error
     except BaseException as error:
         raise LoadError(f"its constructor {describe_error(error, arguments)}", usage=False) from error
@@ -61,6 +54,29 @@ def construct_router(request: Mapping[str, Any]) -> Any:
     except NotARouterError as error:
         text = str(error) if _is_made_by_class(found, made) else _describe_returned(made, attribute)
         raise LoadError(text, usage=True) from error
+
+
+def _construct_published(request: Mapping[str, Any]) -> Any:
+    """A router of the TwinRouterBench repository; what it needs is imported here, since no other router needs it.
+
+    Raises:
+        LoadError: there is no such router, or its code fails.
+    """
+    from twinbench.plugins import published, twinrouterbench
+
+    sys.path[:0] = request["path"]
+    published.install()
+    attribute, arguments = request["attribute"], request["arguments"]
+    found = _attribute(_import_module(request), request["target"], attribute, published=True)
+    try:
+        texts = published.read_arguments(found, arguments, Path(request["folder"]), attribute)
+        twinrouterbench.refuse_function(found, attribute)
+        refuse_arguments(found, texts)
+        return twinrouterbench.adapt(found(**texts), request["models"])
+    except (ArgumentError, twinrouterbench.NotPublishedError) as error:
+        raise LoadError(str(error), usage=True) from error
+    except BaseException as error:
+        raise LoadError(f"its constructor {describe_error(error, arguments)}", usage=False) from error
 
 
 def _import_module(request: Mapping[str, Any]) -> Any:
