@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,9 +47,19 @@ SIBLING = """
 """
 
 
-@pytest.fixture
-def bank(store: Store) -> Iterator[Bank]:
+@pytest.fixture(scope="module")
+def _kept(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store with the bank and the scores of its references, which take the longest."""
+    store = Store(tmp_path_factory.mktemp("kept") / "store")
     import_rows(ROWS, store)
+    with Bank.open("bank", store) as opened:
+        Evaluator(opened).board([])
+    return store
+
+
+@pytest.fixture
+def bank(store: Store, _kept: Store) -> Iterator[Bank]:
+    shutil.copytree(_kept.root, store.root)
     with Bank.open("bank", store) as opened:
         yield opened
 

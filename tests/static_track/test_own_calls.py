@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -60,10 +61,19 @@ ASKS = """
 """
 
 
-@pytest.fixture
-def routers(tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The spec of routers in a file, up to the colon; there is a bank, and a key."""
+@pytest.fixture(scope="module")
+def _kept(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store with the bank and the scores of its references, which take the longest."""
+    store = Store(tmp_path_factory.mktemp("kept") / "store")
     import_rows(ROWS, store, "mine")
+    twinbench("static", "score", "--bank", "mine", "--store", store.root).succeeded()
+    return store
+
+
+@pytest.fixture
+def routers(tmp_path: Path, store: Store, _kept: Store, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The spec of routers in a file, up to the colon; there is a bank, and a key."""
+    shutil.copytree(_kept.root, store.root)
     monkeypatch.setenv(STORE_VARIABLE, str(store.root))
     monkeypatch.setenv(KEY_VARIABLE, KEY)
     (tmp_path / "asking.py").write_text(textwrap.dedent(ASKS), "utf-8")
