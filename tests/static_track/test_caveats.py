@@ -18,7 +18,6 @@ from static_track.banks.opening import open_bank
 from static_track.results import ResultCache
 from tests.banks import Row, a_trajectory, import_rows
 from tests.cli.commands import commands, twinbench
-from tests.examples import thinned
 from twinbench.errors import ContentError
 from twinbench.storage.store import STORE_VARIABLE, Store
 
@@ -56,6 +55,8 @@ TABLES: dict[str, tuple[str, ...]] = {
     "router tune": ("depth-rule", *BANK, "--set", "mid=2,3", "--folds", "2"),
     "router check": ("always-low", *BANK, "--rows", "2"),
 }
+FORMS = ("--json", "table", "csv", "jsonl", "parquet")
+"""One of them runs in the suite for each command, and all in acceptance."""
 OTHERS = {"static predict", "static report", "router train", "submit pack"}
 """Print no table; below, or where trained routers and submissions are tested."""
 
@@ -71,8 +72,14 @@ def test_every_command_that_takes_a_bank_is_walked_here() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", TABLES)
-@pytest.mark.parametrize("form", thinned(["--json", "table", "csv", "jsonl", "parquet"], 3))
+@pytest.mark.parametrize(
+    ("command", "form"),
+    [
+        pytest.param(command, form, marks=() if place == number % len(FORMS) else pytest.mark.acceptance)
+        for number, command in enumerate(TABLES)
+        for place, form in enumerate(FORMS)
+    ],
+)
 def test_they_stand_in_every_table_in_every_format(command: str, form: str, told_store: Store, tmp_path: Path) -> None:
     target = tmp_path / "out"
     wanted = (form,) if form == "--json" else ("--format", form)

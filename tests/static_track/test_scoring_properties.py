@@ -44,7 +44,7 @@ def assert_sql_agrees_with_the_oracle(rows: Sequence[Row], answers: Sequence[dic
         assert_agree(got, oracle.score(rows, each))
 
 
-@examples(40, 300)
+@examples(25, 300)
 @given(scored_banks())
 def test_the_sql_scores_as_the_oracle_does(case: tuple[list[Row], list[dict[str, int | None]]]) -> None:
     assert_sql_agrees_with_the_oracle(*case)

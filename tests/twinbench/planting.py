@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from tests.banks import Row
 from twinbench.routing.tiers import Tier
@@ -38,7 +39,7 @@ def plant(seed: int, count: int, *, shuffled: bool = False) -> Planted:
     """
     rng = random.Random(seed)  # noqa: S311 - a seeded test
     noise = [_word(rng) for _ in range(1500)]
-    frequencies = [1 / (rank + 3) for rank in range(len(noise))]
+    summed = [*accumulate(1 / (rank + 3) for rank in range(len(noise)))]
     kinds = [[_word(rng) for _ in range(SYNONYMS)] for _ in range(KINDS)]
     tier_of = [0, 1, 2, 3, *rng.choices(range(4), SHARES, k=KINDS - 4)]
     rng.shuffle(tier_of)
@@ -48,10 +49,12 @@ def plant(seed: int, count: int, *, shuffled: bool = False) -> Planted:
     while len(rows) < count:
         task += 1
         steps = rng.choice((1, 2, 2))
-        messages = [{"role": "user", "content": " ".join(rng.choices(noise, frequencies, k=30)) + f" task {task}"}]
+        messages = [
+            {"role": "user", "content": " ".join(rng.choices(noise, cum_weights=summed, k=30)) + f" task {task}"}
+        ]
         for step in range(1, min(steps, count - len(rows)) + 1):
             kind = rng.randrange(KINDS)
-            words = rng.choices(noise, frequencies, k=rng.randrange(20, 90))
+            words = rng.choices(noise, cum_weights=summed, k=rng.randrange(20, 90))
             words.insert(rng.randrange(len(words)), rng.choice(kinds[kind]))
             messages = [
                 *messages,

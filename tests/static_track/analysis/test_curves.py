@@ -131,7 +131,7 @@ def test_the_command_prints_points_and_gain(embedded_store: Store, monkeypatch: 
     monkeypatch.setenv(STORE_VARIABLE, str(embedded_store.root))
     shown = twinbench("static", "curve", "depth-rule", "--points", "3").succeeded()
     assert "gain" in shown.text
-    content = twinbench("static", "curve", "depth-rule", "--json").succeeded().json
+    content = twinbench("static", "curve", "depth-rule", "--points", "3", "--json").succeeded().json
     (found,) = content["curves"]
     assert found.keys() >= {"points", "hull", "optimal", "area", "area_random", "area_optimal", "gain"}
     for words in ([], ["sticky"], ["depth-rule", "--weak", "none"], ["depth-rule", "--weak", "high"]):

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from static_track.banks import databases
+from tests.examples import number_of
 
 
 def bank_file(path: Path, number: int) -> Path:
@@ -76,10 +77,12 @@ def test_only_some_files_and_only_small_ones_stay_open(tmp_path: Path, monkeypat
     assert (held(large), open_here(large)) == (7, False)
 
 
+@pytest.mark.drawn
 def test_threads_share_a_file(tmp_path: Path) -> None:
+    times = number_of(80, 200)
     paths = [bank_file(tmp_path / f"{number}.duckdb", number) for number in range(6)]
     with ThreadPoolExecutor(8) as threads:
-        assert list(threads.map(lambda number: held(paths[number % 6]), range(200))) == [n % 6 for n in range(200)]
+        assert list(threads.map(lambda number: held(paths[number % 6]), range(times))) == [n % 6 for n in range(times)]
 
 
 def test_a_child_of_a_fork_reads_what_its_parent_had_open(tmp_path: Path) -> None:
