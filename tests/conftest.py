@@ -171,8 +171,8 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def collected() -> Iterator[None]:
-    """Afterwards there is no garbage of this test that another could be warned of."""
+    """Afterwards there is no garbage of this module's tests that another could be warned of."""
     yield
     gc.collect()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from dynamic_track import harness
@@ -71,10 +72,15 @@ def known_tasks(tasks: Sequence[Task], task_set: Sequence[Task] = ()) -> tuple[K
     """
     chosen = {task.id for task in tasks}
     wanted = [task for task in task_set or tasks if task.id in chosen or has_edits(task)]
-    return tuple(
-        KnownTask(task.id, task.problem_statement.strip(), read_difficulty(task), read_task_edits(task))
-        for task in wanted
-    )
+    return tuple(_known_own_task(task) if task.always_built else _known_task(task) for task in wanted)
+
+
+def _known_task(task: Task) -> KnownTask:
+    return KnownTask(task.id, task.problem_statement.strip(), read_difficulty(task), read_task_edits(task))
+
+
+_known_own_task = cache(_known_task)
+"""Our own tasks are part of the package, so what they declare is read once per process."""
 
 
 def find_known_task(tasks: Sequence[KnownTask], messages: Sequence[Mapping[str, Any]]) -> KnownTask | None:

@@ -20,7 +20,7 @@ loses_connections = [
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
     pytest.mark.usefixtures("collected"),
 ]
-"""Marks of a test in which connections fail: docker-py leaves their sockets to the garbage collector, which warns."""
+"""Marks of a module in which connections fail: docker-py leaves their sockets to the garbage collector, which warns."""
 
 
 def said(sandbox: Sandbox, command: str, timeout_s: float = 30.0) -> str:

@@ -295,6 +295,7 @@ class Victims:
         *,
         written_to: Path | None = None,
         ignores: Sequence[int] = (),
+        environment: Mapping[str, str] | None = None,
     ) -> int:
         """Start one, and give its process id.
 
@@ -304,6 +305,7 @@ class Victims:
             by: the signal that it sends itself there.
             written_to: a folder for what it prints, in the files ``out`` and ``err``.
             ignores: signals that it ignores from the start.
+            environment: further variables.
         """
         assert self._process.stdin is not None
         order = {
@@ -313,6 +315,7 @@ class Victims:
             "namespace": container_namespace(),
             "written_to": None if written_to is None else str(written_to),
             "ignores": [int(number) for number in ignores],
+            "environment": dict(environment or {}),
         }
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
@@ -364,7 +367,7 @@ def _serve_victims() -> None:
     for line in sys.stdin:
         asked = json.loads(line)
         if (child := os.fork()) == 0:
-            os.environ[NAMESPACE_VARIABLE] = asked["namespace"]
+            os.environ |= {NAMESPACE_VARIABLE: asked["namespace"], **asked["environment"]}
             for number in asked["ignores"]:
                 signal.signal(number, signal.SIG_IGN)
             _print_to(asked["written_to"])
