@@ -338,9 +338,12 @@ def test_a_store_that_is_a_file_or_below_one_cannot_be_used(
     in_the_way = tmp_path / "file"
     in_the_way.write_text("kept")
     monkeypatch.setenv(STORE_VARIABLE, str(in_the_way / below))
+    faulty = tmp_path / "faulty.jsonl"
+    faulty.write_text("never read")
 
     for command in (
         ("bank", "import", one_row, "--name", "new"),
+        ("bank", "import", faulty, "--name", "new", "--replace"),
         ("bank", "list"),
         ("bank", "show", "mine"),
         ("demo",),
