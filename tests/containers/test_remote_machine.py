@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from tests.containers.running import SMALL, loses_connections
+from tests.images import image_of_files
 from twinbench.cluster.tunnel import forward
 from twinbench.containers.engine import DiskError, Engine
 from twinbench.containers.labels import NAMESPACE, container_namespace
@@ -48,7 +49,11 @@ def test_disk_and_memory_of_a_remote_engine_are_measured_there(engine: Engine, b
     assert engine.is_local
     here = engine.free_mib()
     assert here is not None
-    with forwarded() as address, Engine.connect(address) as remote:
+    with (
+        image_of_files(engine, {"note": b"an image without a shell, which is tried first since it is the newest"}),
+        forwarded() as address,
+        Engine.connect(address) as remote,
+    ):
         assert remote.root_dir == engine.root_dir  # a folder that this machine has too
         assert not remote.is_local
         measured = remote.probe.measure()

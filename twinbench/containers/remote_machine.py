@@ -17,7 +17,7 @@ _LIFE_S = 7 * 24 * 3600.0
 _MEMORY = "64m"
 _PROCESSES = 32
 _COMMAND = ["sh", "-c", "cat /proc/meminfo; df -Pk /"]
-_MOST_IMAGES = 5
+_MOST_IMAGES = 20
 
 
 class MeasuringContainer:
@@ -50,7 +50,8 @@ class MeasuringContainer:
             images = (tag for image in self._client.images.list() for tag in image.tags[:1])
             for image, _ in zip(images, range(_MOST_IMAGES), strict=False):
                 with suppress(Exception):  # the next image may do
-                    self._container = self._start(image)
+                    self._container = self._create(image)
+                    self._container.start()
                     return _measure_in(self._container)
                 self._remove()
         raise ValueError("no image there has a shell, cat and df")
@@ -60,12 +61,12 @@ class MeasuringContainer:
         with self._lock:
             self._remove()
 
-    def _start(self, image: str) -> Container:
-        return self._client.containers.run(
+    def _create(self, image: str) -> Container:
+        """Create a container; it is started apart, since one that cannot be started has to be removed too."""
+        return self._client.containers.create(
             image,
             ["-c", "while :; do sleep 3600; done"],
             entrypoint=["sh"],
-            detach=True,
             name=new_name("probe"),
             labels=labels(role="probe", run="", case="", life_s=_LIFE_S),
             network_mode="none",
