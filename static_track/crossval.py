@@ -6,30 +6,25 @@ tunes a rule instead of training a router.
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from functools import partial
 from math import inf
-from pathlib import Path
 from typing import Any
 
 from static_track.asked_for import Answered
-from static_track.banks.splits import BankPart
 from static_track.board import Board, Entry
 from static_track.evaluator import Evaluator
 from static_track.folds import Fold, Folds
 from static_track.intervals import Difference, RouterSample
+from static_track.out_of_fold import FoldTraining, join_predictions, predict_out_of_fold
 from static_track.predict import SESSION_SALT
-from static_track.predictions import Predictions, failed_rows
-from static_track.training import train
+from static_track.predictions import Predictions
 from static_track.trajectory_parts import TrajectoryParts
 from twinbench.errors import UsageError
 from twinbench.fingerprint import fingerprint
-from twinbench.plugins.loading import load_router, load_trained
-from twinbench.plugins.spec import RouterSpec, parse_spec
-from twinbench.plugins.training import FitLimits, NotTrainableError, TrainingError
+from twinbench.plugins.loading import load_router
+from twinbench.plugins.spec import parse_spec
 from twinbench.routers.cascade import Cascade
 from twinbench.routers.signals import Reader
 from twinbench.routing.built_in import CONSTANTS
@@ -99,8 +94,7 @@ def cross_validate(
     specs: Sequence[str],
     folds: Folds,
     *,
-    seed: int = 0,
-    fit: FitLimits | None = None,
+    training: FoldTraining | None = None,
     resampling: Resampling | None = None,
 ) -> CrossValidation:
     """Train each router once a fold, and score what the folds answered together.
@@ -111,8 +105,7 @@ def cross_validate(
         judge: of the part of the bank that the folds are of.
         specs: of routers.
         folds: of that part.
-        seed: of training.
-        fit: what training may take.
+        training: how routers are trained on folds.
         resampling: how trajectories are drawn again; None: no intervals and no ranks.
 
     Raises:
@@ -121,7 +114,7 @@ def cross_validate(
     judge.bank.require_labels()
     if not specs or len(set(specs)) < len(specs):
         raise UsageError("name the routers to cross-validate, each once, such as ordinal knn")
-    lines = [_line(judge, spec, folds, seed, fit or FitLimits()) for spec in specs]
+    lines = [_line(judge, spec, folds, training or FoldTraining()) for spec in specs]
     if CASCADE not in specs:
         lines.append(_cascade_line(judge, folds))
     entries, sample = judge.entries(lines, resampling)
@@ -153,7 +146,7 @@ def _p(value: float) -> str:
     return "< 0.001" if value < _SMALLEST_P else f"{value:.3f}"
 
 
-def _line(judge: Evaluator, spec: str, folds: Folds, seed: int, fit: FitLimits) -> str | Answered:
+def _line(judge: Evaluator, spec: str, folds: Folds, training: FoldTraining) -> str | Answered:
     """A router as a line of the table."""
     kind = parse_spec(spec).kind
     if kind == "artefact":
@@ -164,68 +157,12 @@ def _line(judge: Evaluator, spec: str, folds: Folds, seed: int, fit: FitLimits) 
     key = None
     if loaded.fingerprint is not None:
         who = {"router": loaded.fingerprint, "salt": SESSION_SALT, "order_seed": judge.order_seed}
-        key = {**who, "crossval": _folds_key(folds), "seed": seed}
-    return Answered(spec, partial(predict_out_of_fold, judge, spec, folds, seed, fit), key)
+        key = {**who, "crossval": _folds_key(folds), "seed": training.seed}
+    return Answered(spec, partial(predict_out_of_fold, judge, spec, folds, training), key)
 
 
 def _folds_key(folds: Folds) -> str:
     return fingerprint([(fold.test, fold.train) for fold in folds.folds])
-
-
-def predict_out_of_fold(judge: Evaluator, spec: str, folds: Folds, seed: int, fit: FitLimits) -> Predictions:
-    """Return a router's answers, for each fold by what was trained on the other rows.
-
-    A router without ``fit`` is asked as it is; where training on a fold fails, the rows of that fold are errors.
-    """
-    found = []
-    with tempfile.TemporaryDirectory(prefix="twinbench-folds-", ignore_cleanup_errors=True) as name:
-        for number, fold in enumerate(folds.folds, 1):
-            judge.progress(f"{spec}, folds", number, len(folds.folds))
-            folder, test = Path(name, f"fold-{number}"), BankPart(None, fold.test)
-            Path(name).chmod(0o755)  # strict isolation reads it as another user
-            try:
-                train(judge, spec, folder, part=BankPart(None, fold.train), seed=seed, fit=fit)
-            except NotTrainableError:
-                return judge.ask(judge.load(spec))
-            except TrainingError as failure:
-                why = f"fold {fold.name}: {str(failure).removesuffix('; nothing was written')}"
-                found.append(failed_rows(judge.bank.row_nos(test), why))
-                continue
-            trained = RouterSpec(spec, "artefact", str(folder), "", {})
-            found.append(judge.ask(load_trained(trained, judge.plugins), test))
-    return join_predictions(found)
-
-
-def join_predictions(parts: Iterable[Predictions]) -> Predictions:
-    """Return the predictions of several parts of a bank as those of all of it."""
-    rows: dict[int, tuple[int | None, float | None, str | None, Decimal | None]] = {}
-    errors: dict[int, str] = {}
-    latencies: list[float] = []
-    unanswered: str | None = None
-    given_up = False
-    for each in parts:
-        nothing = [None] * len(each.row_nos)
-        columns = zip(
-            each.tier_ids, each.scores or nothing, each.rationales or nothing, each.router_usd or nothing, strict=True
-        )
-        rows |= dict(zip(each.row_nos, columns, strict=True))
-        errors |= each.errors
-        latencies += each.latencies_ms or ()
-        unanswered = unanswered or each.llm_failure
-        given_up = given_up or each.stopped
-    row_nos = sorted(rows)
-    tier_ids, scores, rationales, router_usd = zip(*(rows[row_no] for row_no in row_nos), strict=True)
-    return Predictions(
-        row_nos=row_nos,
-        tier_ids=tier_ids,
-        errors=errors,
-        latencies_ms=latencies or None,
-        scores=scores,
-        rationales=rationales,
-        router_usd=None if set(router_usd) == {None} else router_usd,
-        llm_failure=unanswered,
-        stopped=given_up,
-    )
 
 
 def _cascade_line(judge: Evaluator, folds: Folds) -> Answered:

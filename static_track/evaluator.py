@@ -101,6 +101,7 @@ class Evaluator:
         self._llm = llm
         self._pool = pool
         self._manifest = manifest or static_manifest()
+        self.tokenizers = tokenizers
         self._tokenizers = find_tokenizer_set(self._manifest, tokenizers)
         self._order_seed = order_seed
         self._no_cache = no_cache
@@ -214,6 +215,11 @@ class Evaluator:
             raise UsageError("standard input can be read only once: give --predictions - once")
         wanted += (Wanted(f"{PREDICTIONS}{path}", reference=False, key=None, file=path) for path in prediction_files)
         return wanted
+
+    @property
+    def has_llm(self) -> bool:
+        """Whether routers may ask an LLM themselves."""
+        return self._llm is not None
 
     @property
     def order_seed(self) -> int:

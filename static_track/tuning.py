@@ -15,11 +15,11 @@ import numpy as np
 
 from static_track.banks.splits import BankPart
 from static_track.board import Setting, SettingResult
-from static_track.crossval import predict_out_of_fold
 from static_track.evaluator import Evaluator
 from static_track.folds import Folds
 from static_track.layer_settings import TRIED_AT_ONCE, Layer, TrainedRows
 from static_track.metrics import SCORES
+from static_track.out_of_fold import FoldTraining, predict_out_of_fold
 from static_track.predict import predict_side_by_side
 from static_track.predictions import Predictions
 from static_track.row_features import row_features
@@ -28,7 +28,6 @@ from twinbench.errors import UsageError
 from twinbench.plugins.arguments import ArgumentError, convert_arguments
 from twinbench.plugins.artefact import read_artefact
 from twinbench.plugins.spec import parse_spec
-from twinbench.plugins.training import FitLimits
 from twinbench.routers.learned import Learned
 from twinbench.routers.registry import BUILT_IN
 from twinbench.routing.router_llm import NoRouterLlm
@@ -103,8 +102,7 @@ def tune(
     values: Mapping[str, Sequence[str]] | None = None,
     by: str = "combined",
     traj_pass: float | None = None,
-    seed: int = 0,
-    fit: FitLimits | None = None,
+    training: FoldTraining | None = None,
 ) -> Tuning:
     """Try the settings of a router, and choose the best.
 
@@ -116,8 +114,7 @@ def tune(
         values: the values to try, by setting; None: those that the built-in router declares.
         by: one of ``CRITERIA``.
         traj_pass: choose only among settings with at least this TrajPass, in percent.
-        seed: of training.
-        fit: limits of training.
+        training: how routers are trained on folds.
 
     Raises:
         UsageError: there is nothing to try, or a value does not fit.
@@ -127,7 +124,7 @@ def tune(
         raise UsageError(f"by={by!r}: settings are chosen by one of {', '.join(CRITERIA)}")
     grid = _grid(spec, values)
     specs = [_with_settings(spec, settings) for settings in grid]
-    answers = _predictions(judge, spec, grid, specs, folds, seed, fit or FitLimits())
+    answers = _predictions(judge, spec, grid, specs, folds, training or FoldTraining())
     penalty = float(live_manifest().unresolved_penalty_usd)
     tried = [
         Tried(settings, name, scores, cost_usd + penalty * failed, errors)
@@ -200,8 +197,7 @@ def _predictions(
     grid: Sequence[Mapping[str, str]],
     specs: Sequence[str],
     folds: Folds | None,
-    seed: int,
-    fit: FitLimits,
+    training: FoldTraining,
 ) -> list[Predictions]:
     """Return the answers under each combination of settings."""
     parsed = parse_spec(spec)
@@ -215,14 +211,16 @@ def _predictions(
             and (full := {**given, **parsed.arguments, **settings})["layer"] in TRIED_AT_ONCE
         }
         if layers:
-            found = dict(zip(layers, _layers_at_once(judge, spec, folds, [*layers.values()], seed), strict=True))
+            found = dict(
+                zip(layers, _layers_at_once(judge, spec, folds, [*layers.values()], training.seed), strict=True)
+            )
     if folds is None and parsed.kind == "built-in":
         return _rules_side_by_side(judge, specs)
     for number, name in enumerate(specs):
         if number not in found:
             judge.progress("trying settings", number, len(specs))
             found[number] = (
-                judge.predictions(name) if folds is None else predict_out_of_fold(judge, name, folds, seed, fit)
+                judge.predictions(name) if folds is None else predict_out_of_fold(judge, name, folds, training)
             )
     return [found[number] for number in range(len(specs))]
 

@@ -9,7 +9,9 @@ import pytest
 import twinbench as tb
 from static_track.banks.bank import Bank
 from static_track.banks.splits import WHOLE_BANK
+from static_track.evaluator import Evaluator
 from static_track.folds import Folds, folds_by_group, folds_by_workload
+from static_track.out_of_fold import FoldTraining, predict_out_of_fold
 from tests.banks import Row, a_row, a_trajectory, import_rows
 from tests.cli.commands import twinbench
 from tests.plugins.hosting import limits
@@ -92,6 +94,29 @@ def test_where_training_fails_on_a_fold_its_rows_are_errors_and_the_exit_code_is
     assert (ran.code, entry["counts"]["errors"]) == (1, failing)
     assert "fold swebench: router" in entry["first_error"]
     assert "could not be trained: fit raised LookupError: where is i0?" in entry["first_error"]
+
+
+def test_folds_in_processes_of_their_own_give_the_same_answers(bank: Bank) -> None:
+    routers = (f"{LEARNING}:FailsWithoutTheFirst", "depth-rule")
+    options = ("--bank", "bank", "--by", "workload", "--resamples", "0", "--no-cache", "--json")
+    command = ("static", "crossval", *routers, *options)
+    alone, beside = twinbench(*command), twinbench(*command, "--workers", "2")
+    assert (beside.code, alone.code) == (1, 1)
+    kept = ("router", "scores", "counts", "first_error")
+    told = [[{name: entry[name] for name in kept} for entry in ran.json["routers"]] for ran in (alone, beside)]
+    assert told[0] == told[1]
+    assert "could not be trained" in told[1][0]["first_error"]
+
+
+def test_folds_are_answered_one_after_the_other_where_a_router_may_ask_an_llm(bank: Bank) -> None:
+    class WithLlm(Evaluator):
+        has_llm = True
+
+    folds = folds_by_group(bank, WHOLE_BANK, 2, 0)
+    with pytest.raises(UsageError, match="that may ask an LLM are answered one after the other: leave out --workers"):
+        predict_out_of_fold(WithLlm(bank), "ordinal", folds, FoldTraining(workers=2))
+    with pytest.raises(UsageError, match="at least 1, not 0"):
+        FoldTraining(workers=0)
 
 
 def test_what_cannot_be_cross_validated_is_refused(bank: Bank) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from static_track.crossval import CrossValidation, cross_validate
 from static_track.folds import folds_by_group, folds_by_workload
+from static_track.out_of_fold import FoldTraining
 from static_track.training import train as _train
 from static_track.tuning import Tuning, may_learn
 from static_track.tuning import tune as _tune
@@ -78,6 +79,7 @@ def crossval(
     split: str | None = None,
     seed: int = 0,
     fit: FitLimits | None = None,
+    workers: int = 1,
     tokenizers: str = OFFLINE,
     prices: str = DEFAULT_STATIC,
     order_seed: int = 0,
@@ -97,6 +99,8 @@ def crossval(
         split: only this part of the bank.
         seed: of folds and training.
         fit: what training may take, for each fold.
+        workers: how many folds are trained and asked at the same time, each in a process of its own; not for routers in
+            strict isolation.
         tokenizers: the tokenizer set.
         prices: the static manifest.
         order_seed: of the order in which routers are asked about the trajectories.
@@ -131,7 +135,8 @@ def crossval(
             if by == "group"
             else folds_by_workload(judge.bank, judge.split)
         )
-        return cross_validate(judge, asked, dealt, seed=seed, fit=fit, resampling=resampling)
+        training = FoldTraining(seed, fit or FitLimits(), workers)
+        return cross_validate(judge, asked, dealt, training=training, resampling=resampling)
 
 
 def tune(
@@ -145,6 +150,7 @@ def tune(
     split: str | None = None,
     seed: int = 0,
     fit: FitLimits | None = None,
+    workers: int = 1,
     tokenizers: str = OFFLINE,
     prices: str = DEFAULT_STATIC,
     in_sample: bool = False,
@@ -164,6 +170,7 @@ def tune(
         split: only this part of the bank, such as ``dev``.
         seed: of folds and training.
         fit: what training may take.
+        workers: how many folds are trained and asked at the same time.
         tokenizers: the tokenizer set.
         prices: the static manifest.
         in_sample: also tune a trained router on rows that it was trained on.
@@ -188,4 +195,5 @@ def tune(
     ) as judge:
         dealt = folds_by_group(judge.bank, judge.split, folds, seed) if may_learn(router) else None
         texts = None if values is None else {name: [str(value) for value in each] for name, each in values.items()}
-        return _tune(judge, router, dealt, values=texts, by=by, traj_pass=traj_pass, seed=seed, fit=fit)
+        training = FoldTraining(seed, fit or FitLimits(), workers)
+        return _tune(judge, router, dealt, values=texts, by=by, traj_pass=traj_pass, training=training)

@@ -215,6 +215,16 @@ class PluginOptions:
         return limits
 
 
+FoldWorkersOption = Annotated[
+    int,
+    typer.Option(
+        "--workers",
+        metavar="N",
+        min=1,
+        help="How many folds are trained and asked in parallel, each in a process of its own.",
+        rich_help_panel=Panel.ROUTER_PROCESS,
+    ),
+]
 FitTimeoutOption = Annotated[
     float,
     typer.Option(

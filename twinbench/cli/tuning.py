@@ -17,7 +17,7 @@ from twinbench.cli.options import (
     RouterArgument,
 )
 from twinbench.cli.output import Column, Format, Table, make_printable, print_json, print_table
-from twinbench.cli.plugin_options import FitOptions, PluginOptions
+from twinbench.cli.plugin_options import FitOptions, FoldWorkersOption, PluginOptions
 from twinbench.cli.static.evaluating import open_evaluator
 
 _MOST_SHOWN = 10
@@ -65,6 +65,7 @@ def tune(
     fit_seed: Annotated[int, typer.Option("--fit-seed", metavar="N", min=0, help="Of the folds and of training.")] = 0,
     judging: EvaluationOptions,
     fit: FitOptions,
+    workers: FoldWorkersOption = 1,
     plugins: PluginOptions,
     json_: JsonOption = False,
     form: FormatOption = Format.table,
@@ -79,6 +80,7 @@ def tune(
     """
     from static_track.folds import folds_by_group
     from static_track.metrics import SCORES
+    from static_track.out_of_fold import FoldTraining
     from static_track.tuning import may_learn
     from static_track.tuning import tune as tune_router
 
@@ -92,8 +94,7 @@ def tune(
             values=values,
             by=by.value.replace("-", "_"),
             traj_pass=traj_pass,
-            seed=fit_seed,
-            fit=fit.limits(),
+            training=FoldTraining(fit_seed, fit.limits(), workers),
         )
     if json_:
         print_json(found.to_json(), output)

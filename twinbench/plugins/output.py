@@ -26,6 +26,10 @@ class RouterOutput:
         self._adding = threading.Lock()
         """Several processes of a router may run at once."""
 
+    def __reduce__(self) -> tuple[type[RouterOutput], tuple[()]]:
+        """Pickle nothing: another process keeps what its own routers print."""
+        return RouterOutput, ()
+
     def add(self, router: str, printed: bytes) -> None:
         """Keep what a router's process printed, and pass it on."""
         if not printed:

@@ -18,7 +18,7 @@ from twinbench.cli.options import (
     RoutersArgument,
 )
 from twinbench.cli.output import Format, print_json, print_table
-from twinbench.cli.plugin_options import FitOptions, PluginOptions
+from twinbench.cli.plugin_options import FitOptions, FoldWorkersOption, PluginOptions
 from twinbench.cli.static.evaluating import open_evaluator, print_failures
 
 
@@ -41,6 +41,7 @@ def crossval(
     judging: EvaluationOptions,
     resampling: ResamplingOptions,
     fit: FitOptions,
+    workers: FoldWorkersOption = 1,
     plugins: PluginOptions,
     gateway: GatewayOptions,
     json_: JsonOption = False,
@@ -54,6 +55,7 @@ def crossval(
     """
     from static_track.crossval import cross_validate
     from static_track.folds import folds_by_group, folds_by_workload
+    from static_track.out_of_fold import FoldTraining
     from twinbench.cli.static.tables import board_table
 
     drawing = resampling.resampling()
@@ -63,7 +65,8 @@ def crossval(
             if by is FoldsBy.group
             else folds_by_workload(bank, judge.split)
         )
-        board = cross_validate(judge, routers or [], dealt, seed=fit_seed, fit=fit.limits(), resampling=drawing)
+        training = FoldTraining(fit_seed, fit.limits(), workers)
+        board = cross_validate(judge, routers or [], dealt, training=training, resampling=drawing)
     if json_:
         print_json(board.to_json(), output)
     else:
