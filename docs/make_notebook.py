@@ -62,7 +62,7 @@ compared.df()[["first", "second", "metric", "difference", "p_holm"]].round(2).he
     (
         "markdown",
         """\
-14 trajectories are few: an interval of 60 points says how little they show.
+The 123 trajectories are of 21 tasks, which are few: only differences with a small `p_holm` mean something.
 
 ## Which steps cost most?""",
     ),
