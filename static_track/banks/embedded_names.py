@@ -5,5 +5,5 @@ from __future__ import annotations
 DEFAULT_BANK = "rehearsal"
 """The embedded bank that is used where no bank is named."""
 
-EMBEDDED = (DEFAULT_BANK,)
+EMBEDDED = (DEFAULT_BANK, "small-models")
 """The names of the embedded banks, which are reserved in every store; each is a folder of ``data``."""
