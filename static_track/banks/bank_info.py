@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from static_track.banks.bank_file import SCHEMA_VERSION
+from static_track.banks.embedded_names import EMBEDDED
 from twinbench.display.wording import format_count
 from twinbench.errors import TwinbenchError
 from twinbench.storage.store import Store
@@ -107,7 +108,7 @@ def bank_info(name: str, store: Store) -> BankInfo:
     """
     pointer = store.pointer(name)
     if pointer is None:
-        raise store.unknown_bank(name)
+        raise store.unknown_bank(name, EMBEDDED)
     schema = pointer.get("schema")
     if isinstance(schema, int) and schema > SCHEMA_VERSION:
         raise TwinbenchError(

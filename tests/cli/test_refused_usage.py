@@ -59,6 +59,7 @@ WRONG_USAGE: dict[str, tuple[tuple[str, ...], str]] = {
     "a subcommand misspelt": (("dynamic", "stats"), "No such command 'stats'; did you mean 'status' or 'tasks'?"),
     "a router misspelt": (("static", "score", "stiky"), "did you mean 'sticky'?"),
     "a bank misspelt": (("static", "score", "--bank", "mien"), "did you mean 'mine'?"),
+    "an embedded bank misspelt": (("static", "score", "--bank", "smal-models"), "did you mean 'small-models'?"),
     "a part misspelt": (("static", "score", "--bank", "mine", "--split", "held-out"), "did you mean 'heldout'?"),
     "a pool misspelt": (("pool", "show", "live-2026-4"), "did you mean 'live-2026-04'"),
     "unknown option": (("bank", "list", "--nope"), "No such option: --nope"),

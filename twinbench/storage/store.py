@@ -13,7 +13,7 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -194,11 +194,16 @@ class Store:
             (folder / "bank.json").unlink()  # first: from now on the bank does not exist
             shutil.rmtree(folder, ignore_errors=True)
 
-    def unknown_bank(self, name: str) -> UsageError:
-        """The error for a name that no bank has."""
+    def unknown_bank(self, name: str, embedded: Iterable[str] = ()) -> UsageError:
+        """Return the error for a name that no bank has.
+
+        Args:
+            name: the name.
+            embedded: names of banks that are imported when they are first used.
+        """
         if (hint := _import_hint(name)) is not None:
             return UsageError(f"no bank {name!r}: {hint}")
-        names = self.bank_names()
+        names = sorted({*self.bank_names(), *embedded})
         bring = f"bring one with: twinbench bank import FILE --name {name}"
         meant = did_you_mean(name, names)
         then = f"{meant} Or {bring}" if meant else f"; {bring}"
