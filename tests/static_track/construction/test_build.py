@@ -320,8 +320,8 @@ def test_a_configuration_is_checked_before_anything_is_executed(tmp_path: Path) 
         (f'kind = "{shells.EXECUTOR}"', 'kind = "agents"', 2, "no executor is named 'agents'"),
         (f'kind = "{shells.EXECUTOR}"', 'kind = "nothing.py:open"', 2, "no file nothing.py"),
         (f'kind = "{shells.EXECUTOR}"', 'kind = "json:open"', 2, "json has no open"),
-        (f'kind = "{shells.EXECUTOR}"', 'kind = "json:dumps"', 2, "[executor]: it cannot be opened: TypeError"),
-        (f'kind = "{shells.EXECUTOR}"', 'kind = "shutil:which"', 2, "[executor]: it cannot be opened"),
+        (f'kind = "{shells.EXECUTOR}"', 'kind = "json:dumps"', 2, "[executor]: could not open the plugin: TypeError"),
+        (f'kind = "{shells.EXECUTOR}"', 'kind = "shutil:which"', 2, "[executor]: could not open the plugin"),
         ("folder =", "colour = 1\nfolder =", 2, "[executor]: colour: is not a key"),
     ):
         assert was in text
