@@ -105,12 +105,14 @@ class RouterLoader:
         return replace(loaded, name=mark_in_sample(loaded.name))
 
 
-def told_apart(routers: Sequence[LoadedRouter]) -> list[LoadedRouter]:
-    """The routers, those that nobody can identify each under a name of its own: ``instance:Mine#2`` is the second."""
+def make_names_unique(routers: Sequence[LoadedRouter]) -> list[LoadedRouter]:
+    """Return the routers, with a number added to repeated names of routers that have no fingerprint, such as
+    ``instance:Mine#2``.
+    """
     named = Counter[str]()
-    told_apart = []
+    renamed = []
     for router in routers:
         named[router.name] += 1
         again = router.fingerprint is None and named[router.name] > 1
-        told_apart.append(replace(router, name=f"{router.name}#{named[router.name]}") if again else router)
-    return told_apart
+        renamed.append(replace(router, name=f"{router.name}#{named[router.name]}") if again else router)
+    return renamed

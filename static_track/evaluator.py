@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from static_track import references
-from static_track.asked_for import Answered, RouterLoader, Wanted, told_apart
+from static_track.asked_for import Answered, RouterLoader, Wanted, make_names_unique
 from static_track.banks.bank import Bank
 from static_track.banks.sidecar import base_file
 from static_track.banks.splits import BankPart
@@ -209,7 +209,7 @@ class Evaluator:
 
     def _requested_lines(self, routers: Sequence[str | RouterLike], prediction_files: Sequence[str]) -> list[Wanted]:
         self.bank.require_labels()
-        loaded = told_apart([self._routers.load(router) for router in routers])
+        loaded = make_names_unique([self._routers.load(router) for router in routers])
         wanted = [self._make_line(router, reference=False) for router in loaded]
         if prediction_files.count(STDIN) > 1:
             raise UsageError("standard input can be read only once: give --predictions - once")

@@ -12,7 +12,7 @@ from typing import Any
 
 from static_track.banks.bank import Bank
 from static_track.banks.near_duplicates import find_groups as near_duplicates
-from static_track.banks.splits import HELDOUT, BankPart, TrajectoryLabel, plan_split, united
+from static_track.banks.splits import HELDOUT, BankPart, TrajectoryLabel, merge_groups, plan_split
 from twinbench.display.wording import format_count
 from twinbench.errors import UsageError
 
@@ -119,7 +119,7 @@ def _part(bank: Bank, split: BankPart) -> tuple[list[TrajectoryLabel], list[tupl
     """The trajectories of a part, and which of all trajectories belong together."""
     wanted = None if split.trajectories is None else set(split.trajectories)
     labels = [label for label in bank.labels() if wanted is None or label.trajectory in wanted]
-    return labels, united([*near_duplicates(bank.first_messages()), *bank.named_groups()])
+    return labels, merge_groups([*near_duplicates(bank.first_messages()), *bank.named_groups()])
 
 
 def _units(labels: Sequence[TrajectoryLabel], together: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:

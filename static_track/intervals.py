@@ -103,7 +103,7 @@ class RouterSample:
         return len(self._clusters)
 
     @cached_property
-    def shortage(self) -> str | None:
+    def why_no_interval(self) -> str | None:
         """Why the sample is too small for intervals; None if it is not."""
         fewest = self._resampling.fewest_clusters
         if self.groups < fewest:
@@ -138,8 +138,8 @@ class RouterSample:
 
     def intervals(self, router: int) -> dict[str, Interval]:
         """Return the interval of each metric: Wilson for rates (Clopper–Pearson at 0 or 100), BCa for others."""
-        if self.shortage is not None:
-            return dict.fromkeys(SCORES, Interval(None, self.shortage))
+        if self.why_no_interval is not None:
+            return dict.fromkeys(SCORES, Interval(None, self.why_no_interval))
         metrics = self._metrics[router]
         distribution = self._distributions[router]
         ends = bca_intervals(distribution, self._resampling.level)
@@ -229,8 +229,8 @@ class RouterSample:
         one, other = self._metrics[first][name], self._metrics[second][name]
         if one is None or other is None:
             return Difference(None, Interval(None, "undefined"), None, None, None)
-        if self.shortage is not None:
-            return Difference(one - other, Interval(None, self.shortage), None, None, None)
+        if self.why_no_interval is not None:
+            return Difference(one - other, Interval(None, self.why_no_interval), None, None, None)
         differing = self._count_differing_groups(name, first, second)
         if not differing:
             return Difference(one - other, Interval(None, "they differ on no trajectory"), 1.0, None, None)
@@ -247,7 +247,7 @@ class RouterSample:
     def _p(self, name: str, first: int, second: int) -> float:
         """Return the p-value of a difference; 1 if there is none."""
         differing = self._count_differing_groups(name, first, second)
-        if self.shortage is not None or not differing:
+        if self.why_no_interval is not None or not differing:
             return 1.0
         drawn = self._difference_distribution(name, first, second)
         if np.isnan(drawn.resampled).any():

@@ -36,7 +36,7 @@ _CALLS_AT_ONCE = 100_000
 
 
 @dataclass(frozen=True)
-class Layer:
+class DecisionLayerSettings:
     """A decision layer with its settings."""
 
     name: str
@@ -101,7 +101,7 @@ class TrainedRows:
         self.row_nos = np.concatenate([place.row_nos for place in self._places])
         """Of the rows, in the order of ``choose``."""
 
-    def choose(self, layers: Sequence[Layer]) -> Tiers:
+    def choose(self, layers: Sequence[DecisionLayerSettings]) -> Tiers:
         """Return what is chosen under each layer, shape (layers, rows)."""
         found = np.zeros((len(layers), len(self.row_nos)), np.int64)
         at_once = max(1, _CALLS_AT_ONCE // len(self._places[0].row_nos))
@@ -112,7 +112,7 @@ class TrainedRows:
                 found[chunk] = self._choose(name, [layers[number] for number in chunk])
         return found
 
-    def _choose(self, name: str, layers: Sequence[Layer]) -> Tiers:
+    def _choose(self, name: str, layers: Sequence[DecisionLayerSettings]) -> Tiers:
         """As ``choose``, for layers of one name."""
         tau, weight = (np.array(values) for values in zip(*((each.tau, each.weight) for each in layers), strict=True))
         trajectories = len(self._places[0].row_nos)

@@ -145,7 +145,7 @@ def _answer_fold(job: _FoldJob, _: None) -> _FoldAnswer:
     judge = _open_judge(job.store, job.bank, job.bank_sha256, job.manifest_json, job.tokenizers, job.order_seed)
     judge.plugins = replace(job.plugins, output=RouterOutput())
     predictions = _predict_fold(judge, job.spec, job.fold, job.training)
-    return _FoldAnswer(predictions, judge.plugins.output.printed(job.spec))
+    return _FoldAnswer(predictions, judge.plugins.output.read_output(job.spec))
 
 
 @cache

@@ -26,7 +26,7 @@ from twinbench.plugins.artefact_names import CODE, MANIFEST
 from twinbench.plugins.loading import Located, load_trained, locate_for_training, open_for_training
 from twinbench.plugins.spec import RouterSpec
 from twinbench.plugins.training import FitLimits, TrainingError
-from twinbench.routing.asking import asked
+from twinbench.routing.asking import ask_router
 from twinbench.routing.cache_policy import StepTtl
 from twinbench.routing.router import Call, Choice
 from twinbench.routing.session import Session, session_key
@@ -239,7 +239,7 @@ def _refuse_unusable(judge: Evaluator, spec: str, folder: Path, calls: Sequence[
     try:
         loaded = load_trained(RouterSpec(spec, "artefact", str(folder), "", {}), plugins)
         with loaded.open(judge.manifest.candidates()) as router:
-            answer, _ = asked(router, calls[0])
+            answer, _ = ask_router(router, calls[0])
     except TwinbenchError as error:
         raise TrainingError(f"{failed} is of no use: {error}; nothing was written") from None
     if not isinstance(answer, Choice):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from static_track.banks.bank import PrefixStep, Trajectory
-from twinbench.routing.asking import asked, call_hook
+from twinbench.routing.asking import ask_router, call_hook
 from twinbench.routing.cache_policy import StepTtl
 from twinbench.routing.router import Candidate, Choice, Router
 from twinbench.routing.router_llm import DecisionContext, NoRouterLlm, RouterLlm
@@ -63,7 +63,7 @@ class TrajectoryWalk:
             self._hook_error = call_hook(self._router, "start", self._session.key)
         call = self._session.open_call(step.prompt)
         with self._llm.within_decision(DecisionContext(self._session.key, call.step_index)) as deciding:
-            decided, latency_ms = asked(self._router, call)
+            decided, latency_ms = ask_router(self._router, call)
         choice = self._hook_error or decided
         self._hook_error = None
         if not isinstance(choice, Choice):

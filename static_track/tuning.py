@@ -17,7 +17,7 @@ from static_track.banks.splits import BankPart
 from static_track.board import Setting, SettingResult
 from static_track.evaluator import Evaluator
 from static_track.folds import Folds
-from static_track.layer_settings import TRIED_AT_ONCE, Layer, TrainedRows
+from static_track.layer_settings import TRIED_AT_ONCE, DecisionLayerSettings, TrainedRows
 from static_track.metrics import SCORES
 from static_track.out_of_fold import FoldTraining, predict_out_of_fold
 from static_track.predict import predict_side_by_side
@@ -205,7 +205,7 @@ def _predictions(
     if folds is not None and parsed.kind == "built-in" and issubclass(BUILT_IN[parsed.target], Learned):
         given = {name: each.default for name, each in signature(BUILT_IN[parsed.target]).parameters.items()}
         layers = {
-            number: Layer(str(full["layer"]), float(full["tau"]), float(full["weight"]))
+            number: DecisionLayerSettings(str(full["layer"]), float(full["tau"]), float(full["weight"]))
             for number, settings in enumerate(grid)
             if set(settings) <= _OF_LAYERS
             and (full := {**given, **parsed.arguments, **settings})["layer"] in TRIED_AT_ONCE
@@ -241,7 +241,9 @@ def _rules_side_by_side(judge: Evaluator, specs: Sequence[str]) -> list[Predicti
         )
 
 
-def _layers_at_once(judge: Evaluator, spec: str, folds: Folds, layers: Sequence[Layer], seed: int) -> list[Predictions]:
+def _layers_at_once(
+    judge: Evaluator, spec: str, folds: Folds, layers: Sequence[DecisionLayerSettings], seed: int
+) -> list[Predictions]:
     """Return the answers of a built-in learned router under several layers; it is trained once for each fold.
 
     It is trained in this process: its code is twinbench's own, and nothing is loaded from a file.

@@ -355,7 +355,7 @@ def _move_into_place(folder: Path, run: Path) -> str:
 
 
 def _is_folder_name(text: str) -> bool:
-    """Return whether a text from a file is a safe folder name, which leads nowhere else."""
+    """Return whether an untrusted string is a safe folder name (no path traversal)."""
     if not text.isprintable() or text.startswith(".") or set(text) & set("/\\:"):
         return False
     return len(text.encode()) <= _MAX_NAME_LENGTH

@@ -119,11 +119,11 @@ class LeasedNodes:
         self._leased: dict[Node, Node] = {}
         self._lock = threading.Lock()
 
-    def leased(self, node: Node) -> Node:
+    def with_lease(self, node: Node) -> Node:
         """Return a node with the lease; when it is first used, what earlier executions of the run left is removed."""
         with self._lock:
             if node not in self._leased:
                 with suppress(CausedError):  # an engine that does not answer fails the case too
                     remove_older_executions(node.engine, self._lease)
-                self._leased[node] = replace(node, engine=node.engine.leased(self._lease))
+                self._leased[node] = replace(node, engine=node.engine.with_lease(self._lease))
             return self._leased[node]

@@ -143,7 +143,7 @@ def run_jobs(
                 context.stop.raise_if_requested()
                 if node.name is not None and (job.task.id, job.trial) not in finished:
                     run.note_node(job.task.id, job.trial, node.name)
-                return run_trial(context, nodes.leased(node), job.task, log, run, verdicts, graded=graded)
+                return run_trial(context, nodes.with_lease(node), job.task, log, run, verdicts, graded=graded)
         except StoppedError:
             return None
 

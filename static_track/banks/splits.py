@@ -161,7 +161,7 @@ def plan_split(
         near_duplicates: near-duplicates to keep together; None: they are not kept together, and the plan says so.
         named_groups: named groups, which are always kept together.
     """
-    together = united([*(near_duplicates or ()), *named_groups])
+    together = merge_groups([*(near_duplicates or ()), *named_groups])
     whole = Grouping.from_groups(together, trajectories)
     found = None if near_duplicates is None else Grouping.from_groups(near_duplicates, trajectories)
     named = None
@@ -190,16 +190,16 @@ def plan_split(
     return SplitPlan(name, seed, shares, dealt, found, named)
 
 
-def united(groups: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
+def merge_groups(groups: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
     """Merge groups that share a trajectory."""
     components = Components(1 + max((number for group in groups for number in group), default=0))
     for group in groups:
         for number in group[1:]:
             components.join(group[0], number)
-    united: dict[int, list[int]] = defaultdict(list)
+    merged: dict[int, list[int]] = defaultdict(list)
     for number in sorted({number for group in groups for number in group}):
-        united[components.find(number)].append(number)
-    return sorted(map(tuple, united.values()))
+        merged[components.find(number)].append(number)
+    return sorted(map(tuple, merged.values()))
 
 
 def _units(

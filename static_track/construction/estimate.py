@@ -65,7 +65,7 @@ def estimate(
         progress: told of what the executor prepares.
 
     Raises:
-        UsageError: the configuration is refused, or the directory holds a build of something else.
+        UsageError: the configuration is refused, or the directory contains a build with a different configuration.
         ContentError: executions that are kept are damaged.
     """
     with tempfile.TemporaryDirectory() as folder:

@@ -268,8 +268,8 @@ class ExecutionLog:
             paid_calls=line.paid_calls,
         )
 
-    def step(self, line: StepLine, numbers: Sequence[int]) -> ExecutedStep:
-        """Make a step of a recorded execution.
+    def decode_step(self, line: StepLine, numbers: Sequence[int]) -> ExecutedStep:
+        """Decode a step of a recorded execution.
 
         Args:
             line: the step's line.
@@ -347,4 +347,4 @@ class _Steps(Sequence[ExecutedStep]):
 
     def __iter__(self) -> Iterator[ExecutedStep]:
         conversations = conversations_of(self._lines)
-        return (self._log.step(line, numbers) for line, numbers in zip(self._lines, conversations, strict=True))
+        return (self._log.decode_step(line, numbers) for line, numbers in zip(self._lines, conversations, strict=True))

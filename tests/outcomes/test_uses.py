@@ -109,9 +109,9 @@ def test_a_dry_run_says_what_a_table_of_outcomes_knows_of_its_cases(
     assert found["best_single"] == "low"
     assert not Path("run").exists()
     for more, said in (
-        (known, "--outcomes is of --dry-run"),
+        (known, "--outcomes requires --dry-run"),
         (("--dry-run", *known[:2]), "and needs --tiers"),
-        (("--dry-run", *known[2:]), "--tiers is of --outcomes"),
+        (("--dry-run", *known[2:]), "--tiers requires --outcomes"),
         (("--dry-run", "--outcomes", SHIPPED, *TIERS), "has none of the 21 cases"),
     ):
         ran = twinbench(*run, *more)

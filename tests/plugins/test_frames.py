@@ -29,7 +29,7 @@ from twinbench.plugins.answers import DECISION, HOOK, LOADING, AnswerKind, Quest
 from twinbench.plugins.limits import RouterLoadError
 from twinbench.plugins.process import RouterProcess
 from twinbench.plugins.process_router import ProcessRouter
-from twinbench.routing.asking import asked as ask_router
+from twinbench.routing.asking import ask_router
 from twinbench.routing.router import Choice, RouterError
 from twinbench.routing.router_llm import NoRouterLlm
 from twinbench.storage.manifest_files import static_manifest
@@ -276,7 +276,7 @@ class Scripted(RouterProcess):
     def close(self) -> None:
         self.ended = True
 
-    def new_output(self, *, patient: bool) -> bytes:
+    def read_new_stderr(self, *, wait: bool) -> bytes:
         return b""
 
     def tree_mib(self) -> float:

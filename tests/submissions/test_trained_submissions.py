@@ -202,7 +202,7 @@ def test_wheels_go_in_and_have_to_be_sound(model: Path, tmp_path: Path) -> None:
     bomb = {f"{FOLDER}/wheels/{wheel.name}": b"PK"}
     ran = verify(forge(file, tmp_path / "bomb.zip", files=dict(bomb)))
     assert failed(ran) == {"router-files"}
-    assert f"{wheel.name}: is no zip file" in reasons(ran, "router-files")
+    assert f"{wheel.name}: not a zip file" in reasons(ran, "router-files")
 
 
 def always_low(manifest: dict[str, Any]) -> None:

@@ -30,7 +30,7 @@ from twinbench.submissions.manifest import (
     SubmissionManifest,
     SubmittedRouter,
 )
-from twinbench.submissions.router_files import GatheredRouter, digests_of, gather_router
+from twinbench.submissions.router_files import GatheredRouter, gather_router, hash_and_size
 from twinbench.submissions.secrets import SecretFinder, SecretFound, own_secrets
 from twinbench.submissions.signing import SIGNATURE_FILE, sign
 
@@ -204,7 +204,9 @@ def pack_submission(
             router=gathered.described,
             static=tuple(parts.static),
             live=tuple(parts.live),
-            files={name: ArchivedFile(sha256=sha, bytes=size) for name, (sha, size) in digests_of(parts.files).items()},
+            files={
+                name: ArchivedFile(sha256=sha, bytes=size) for name, (sha, size) in hash_and_size(parts.files).items()
+            },
         )
     except ValidationError as error:  # such as the name of a file that no archive may have
         details = error.errors(include_url=False)[0]

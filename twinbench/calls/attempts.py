@@ -101,19 +101,19 @@ class Attempts:
         previous_attempts: int = 0,
         switched: bool = False,
     ) -> AnsweredAttempt:
-        """Send a request, with retries, and return its answer.
+        """Send a request, with retries, and return the response.
 
         Args:
             request: the request to send.
-            chosen: the candidate that is asked.
+            chosen: the model to call.
             worst_usd: the most that one attempt may cost.
             log: where this call's attempts are recorded.
             previous_attempts: how many attempts of this call are recorded already.
             switched: whether another candidate answered the trial's previous call.
 
         Raises:
-            CallFailedError: no attempt brought an answer.
-            CapError: the budget leaves no room for another attempt.
+            CallFailedError: every attempt failed.
+            CapError: the remaining budget does not allow another attempt.
         """
         if self.response_cache is None:
             return self._fetch_with_retries(

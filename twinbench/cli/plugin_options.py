@@ -177,14 +177,14 @@ class PluginOptions:
             )
 
     def limits(self, *, processes: bool) -> PluginLimits:
-        """The limits; says what this platform cannot limit.
+        """Return the limits; prints a note for each that this platform cannot enforce.
 
         Args:
             processes: whether any router has a process at all; without one there is nothing to limit.
 
         Raises:
             UsageError: options that exclude each other.
-            NoEngineError: strict isolation is asked for, and there is no Docker engine.
+            NoEngineError: strict isolation is requested, but there is no Docker engine.
         """
         from twinbench.errors import UsageError
         from twinbench.plugins.limits import PluginLimits, missing_limits
@@ -209,7 +209,7 @@ class PluginOptions:
                 )
             return replace(limits, isolation=_strict(self.plugin_image, self.plugin_wheels))
         if self.plugin_image is not None or self.plugin_wheels is not None:
-            raise UsageError("--plugin-image and --plugin-wheels are of --isolation strict")
+            raise UsageError("--plugin-image and --plugin-wheels require --isolation strict")
         for missing in missing_limits() if processes else ():
             typer.echo(f"note: on this platform {missing}", err=True)
         return limits

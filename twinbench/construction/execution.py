@@ -85,7 +85,7 @@ class Execution:
 
 
 class BuildStoppedError(Exception):
-    """An execution was not finished, because the build was asked to stop; running the command again continues it."""
+    """Raised when the build is interrupted during an execution; run the command again to continue."""
 
 
 class TaskExecutor(Protocol):

@@ -160,7 +160,7 @@ class Engine:
             raise NoEngineError(f"the Docker engine of a node does not answer ({_reason(error)})") from None
         return cls(client, root_dir, probe, lease_labels={NODE_LEASE: node_lease})
 
-    def leased(self, lease: Lease) -> Self:
+    def with_lease(self, lease: Lease) -> Self:
         """Return this engine as one execution of a run uses it: every container is labelled with the lease."""
         return replace(self, lease_labels={**self.lease_labels, **lease.labels()}, _without_lease=self)
 
@@ -272,7 +272,7 @@ class Engine:
             except docker.errors.APIError as error:
                 if not error.is_client_error():
                     raise
-                raise ImageError(f"the engine refuses the name of image {name}: {error.explanation or error}") from None
+                raise ImageError(f"Docker rejected the image name {name}: {error.explanation or error}") from None
         return attributes
 
     def _require_image(self, name: str) -> Mapping[str, Any]:
@@ -332,13 +332,13 @@ class Engine:
                         done, total = (sum(part) // 2**20 for part in zip(*layers.values(), strict=True))
                         progress(f"pulling {name}, MiB", done, total)
             except docker.errors.APIError as error:  # the registry's refusal, which the engine passes on
-                raise ImageError(f"image {name} does not pull: {error.explanation or error}") from None
+                raise ImageError(f"could not pull image {name}: {error.explanation or error}") from None
             except _docker_exceptions() as error:
                 if not self.answers():
                     raise EngineLostError(f"cannot pull image {name}: {_reason(error)}") from None
-                raise ImageError(f"image {name} does not pull: {_reason(error)}") from None
+                raise ImageError(f"could not pull image {name}: {_reason(error)}") from None
             if failed is not None:
-                raise ImageError(f"image {name} does not pull: {failed}")
+                raise ImageError(f"could not pull image {name}: {failed}")
 
 
 @contextmanager

@@ -30,7 +30,12 @@ from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import UsageError
 from twinbench.fingerprint import fingerprint, sha256_file, short
 from twinbench.plugins.artefact_names import MANIFEST
-from twinbench.plugins.description import MOST_DESCRIPTION_BYTES, RouterDescription, RouterNotFound, parse_description
+from twinbench.plugins.description import (
+    MOST_DESCRIPTION_BYTES,
+    RouterDescription,
+    RouterNotFoundReply,
+    parse_description,
+)
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.process import CLOSED, MOST_STDERR_SHOWN, RouterProcess, describe_ending
 from twinbench.plugins.runtime import RESOURCE_LIMITS, runtime_folder
@@ -96,7 +101,7 @@ class StrictIsolation:
         """The same, with the wheels of a folder; those that were named before are kept instead."""
         return self if self.wheels is not None else replace(self, wheels=wheels)
 
-    def describe(self, request: Mapping[str, Any], limits: PluginLimits) -> RouterDescription | RouterNotFound:
+    def describe(self, request: Mapping[str, Any], limits: PluginLimits) -> RouterDescription | RouterNotFoundReply:
         """Return the result of ``provenance.describe`` in the container.
 
         Raises:
@@ -293,9 +298,9 @@ class ContainerProcess(RouterProcess):
             self._stream.close()
             self._container.close()
 
-    def new_output(self, *, patient: bool) -> bytes:
-        """The end of what the process printed since this was last asked, as far as it arrived."""
-        if patient and not self._closed:
+    def read_new_stderr(self, *, wait: bool) -> bytes:
+        """Return the end of what the process printed to standard error since the last call; may be incomplete."""
+        if wait and not self._closed:
             with contextlib.suppress(TimeoutError, StreamLostError):
                 self._unread += self._stream.receive(_OUTPUT_COMES_WITHIN_S)
         new = self._stream.stderr_bytes - self._output_taken

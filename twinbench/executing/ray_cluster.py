@@ -35,5 +35,5 @@ def parse_executor(executor: str, address: str | None, wait_s: float) -> RayClus
     if executor != "threads":
         raise UsageError(f"--executor {executor}: must be threads or ray")
     if address is not None:
-        raise UsageError(f"--ray-address {address} is of --executor ray")
+        raise UsageError(f"--ray-address {address} requires --executor ray")
     return None

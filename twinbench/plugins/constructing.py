@@ -70,7 +70,7 @@ def _construct_published(request: Mapping[str, Any]) -> Any:
     found = _attribute(_import_module(request), request["target"], attribute, published=True)
     try:
         texts = published.read_arguments(found, arguments, Path(request["folder"]), attribute)
-        twinrouterbench.refuse_function(found, attribute)
+        twinrouterbench.require_router_factory(found, attribute)
         refuse_arguments(found, texts)
         return twinrouterbench.adapt(found(**texts), request["models"])
     except (ArgumentError, twinrouterbench.NotPublishedError) as error:

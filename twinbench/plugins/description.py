@@ -31,8 +31,8 @@ class RouterDescription(BaseModel):
     """SHA-256 of the files that its arguments name, by argument."""
 
 
-class RouterNotFound(BaseModel):
-    """The router does not exist in that environment."""
+class RouterNotFoundReply(BaseModel):
+    """The reply instead of a description if the router does not exist in that environment."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -40,7 +40,7 @@ class RouterNotFound(BaseModel):
     """Why it was not found, and which routers exist."""
 
 
-def parse_description(output: bytes) -> RouterDescription | RouterNotFound:
+def parse_description(output: bytes) -> RouterDescription | RouterNotFoundReply:
     """Parse the output of ``provenance.describe``.
 
     Raises:
@@ -52,7 +52,7 @@ def parse_description(output: bytes) -> RouterDescription | RouterNotFound:
         content: Any = json.loads(output)
         json.dumps(content, ensure_ascii=False).encode()  # fails on half a surrogate pair, which is no text
         if isinstance(content, dict) and "not_found" in content:
-            return RouterNotFound.model_validate(content)
+            return RouterNotFoundReply.model_validate(content)
         return RouterDescription.model_validate(content)
     except (ValidationError, ValueError, RecursionError):
         shown = output.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no output"]

@@ -16,7 +16,7 @@ from twinbench.errors import TwinbenchError, UsageError
 from twinbench.plugins.output import RouterOutput
 
 if TYPE_CHECKING:
-    from twinbench.plugins.description import RouterDescription, RouterNotFound
+    from twinbench.plugins.description import RouterDescription, RouterNotFoundReply
     from twinbench.plugins.process import RouterProcess
 
 
@@ -40,7 +40,7 @@ class Isolation(Protocol):
         """Return a request to find or load a router with its paths translated to that place."""
         ...
 
-    def describe(self, request: Mapping[str, Any], limits: PluginLimits) -> RouterDescription | RouterNotFound:
+    def describe(self, request: Mapping[str, Any], limits: PluginLimits) -> RouterDescription | RouterNotFoundReply:
         """Run ``provenance.describe`` in that place and return the description.
 
         Raises:

@@ -33,7 +33,7 @@ from twinbench.storage.manifest_files import live_models
 
 if TYPE_CHECKING:
     from twinbench.plugins.artefact import Artefact
-    from twinbench.plugins.description import RouterDescription, RouterNotFound
+    from twinbench.plugins.description import RouterDescription, RouterNotFoundReply
     from twinbench.plugins.training import RouterInTraining
 
 _PACKAGE = Path(__file__).parents[1]
@@ -153,7 +153,7 @@ def locate_for_training(spec: str, limits: PluginLimits) -> Located:
 def open_for_training(
     name: str, locate: Located, limits: PluginLimits, candidates: tuple[Candidate, ...]
 ) -> RouterInTraining:
-    """The router in a process of its own, which can be trained there; use as a context manager, which loads it."""
+    """Return a context manager that loads the router in a separate process for training."""
     from twinbench.plugins.training import RouterInTraining
 
     return RouterInTraining(name, locate.place, candidates, _resolve_python(limits), {})
@@ -399,21 +399,21 @@ def _describe_elsewhere(request: dict[str, Any], limits: PluginLimits) -> Router
         RouterNotFoundError: the router is not found there.
         UsageError: ``describe`` cannot be run there.
     """
-    from twinbench.plugins.description import RouterNotFound
+    from twinbench.plugins.description import RouterNotFoundReply
     from twinbench.plugins.provenance import RouterNotFoundError
 
     if limits.isolation is not None:
         said = limits.isolation.describe(request, limits)
     else:
         said = _describe_with_python(limits.python or sys.executable, request, limits)
-    if isinstance(said, RouterNotFound):
+    if isinstance(said, RouterNotFoundReply):
         raise RouterNotFoundError(said.not_found)
     return said
 
 
 def _describe_with_python(
     python: str, request: dict[str, Any], limits: PluginLimits
-) -> RouterDescription | RouterNotFound:
+) -> RouterDescription | RouterNotFoundReply:
     from twinbench.plugins.description import MOST_DESCRIPTION_BYTES, parse_description
     from twinbench.plugins.runtime import plugin_environment, runtime_folder
 

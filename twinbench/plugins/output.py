@@ -48,8 +48,8 @@ class RouterOutput:
         """Whether a failure of this router was noted."""
         return router in self._before_failure
 
-    def printed(self, router: str) -> str:
-        """The end of all that a router printed; empty where it printed nothing."""
+    def read_output(self, router: str) -> str:
+        """Return the end of what a router printed; empty if it printed nothing."""
         return self._kept.get(router, b"").decode("utf-8", "replace")
 
     def before_failure(self, router: str) -> str | None:

@@ -154,11 +154,11 @@ class RouterProcess(ABC):
         """Let the process end, and make sure that it and all its descendants do."""
 
     @abstractmethod
-    def new_output(self, *, patient: bool) -> bytes:
-        """The end of what the process printed since this was last asked, as far as it arrived.
+    def read_new_stderr(self, *, wait: bool) -> bytes:
+        """Return the end of what the process printed to standard error since the last call; may be incomplete.
 
         Args:
-            patient: wait a moment for what may be under way.
+            wait: whether to wait a moment for output that may still arrive.
         """
 
     @abstractmethod

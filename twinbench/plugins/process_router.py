@@ -223,7 +223,7 @@ class ProcessRouter(RemoteRouter):
     def _hear(self, process: RouterProcess, *, failed: bool) -> None:
         """Keep what the process printed."""
         output = self.limits.output
-        output.add(self.name, process.new_output(patient=failed and not output.has_failed(self.name)))
+        output.add(self.name, process.read_new_stderr(wait=failed and not output.has_failed(self.name)))
         if failed:
             output.note_failure(self.name)
 

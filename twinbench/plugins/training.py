@@ -88,8 +88,8 @@ class RouterInTraining(ProcessRouter):
         sizes = self._train(SAVING, "save", fit_s, {"step": "save", "code": dict(code)}).files
         if len(sizes) > MOST_FILES or sum(sizes.values()) > MAX_ANSWER_BYTES or min(sizes.values(), default=0) < 0:
             raise self._record_failure(
-                f"invalid sizes of saved files: at most {MOST_FILES:,} files with {MAX_ANSWER_BYTES:,} bytes in total are "
-                "allowed, and no negative size"
+                f"invalid sizes of saved files: at most {MOST_FILES:,} files with {MAX_ANSWER_BYTES:,} bytes in total "
+                "are allowed, and no negative size"
             )
         for name, size in sizes.items():
             try:

@@ -29,11 +29,11 @@ class NotPublishedError(Exception):
     """An object that has neither of the methods of a published router."""
 
 
-def refuse_function(found: Any, attribute: str) -> None:
-    """Refuse a function that decides itself: what is published under a name is a class, or a function that makes one.
+def require_router_factory(found: Any, attribute: str) -> None:
+    """Reject a plain routing function; a published name must refer to a class or a factory.
 
     Raises:
-        NotPublishedError: it is one.
+        NotPublishedError: it is a plain routing function.
     """
     if not inspect.isfunction(found):
         return

@@ -58,12 +58,12 @@ def _closest_to_ideal(suffices: Floats, costs: Floats, weight: float | Floats) -
     better = (suffices[:, None, :] > suffices[:, :, None]) | (costs[:, None, :] < costs[:, :, None])
     beaten = (no_worse & better).any(axis=2)
 
-    def scaled(values: Floats, by: float | Floats) -> Floats:
+    def normalise(values: Floats, by: float | Floats) -> Floats:
         length = np.linalg.norm(values, axis=1, keepdims=True)
         found: Floats = by * values / np.where(length == 0, 1, length)
         return found
 
-    good, bad = scaled(suffices, weight), scaled(costs, 1 - weight)
+    good, bad = normalise(suffices, weight), normalise(costs, 1 - weight)
     to_ideal = np.hypot(good - good.max(axis=1, keepdims=True), bad - bad.min(axis=1, keepdims=True))
     to_worst = np.hypot(good - good.min(axis=1, keepdims=True), bad - bad.max(axis=1, keepdims=True))
     closeness = to_worst / np.maximum(to_ideal + to_worst, 1e-12)

@@ -164,7 +164,9 @@ class Learned(ABC):
         """Read what was learned; numbers alone, so that no file can run code."""
         self._arrays = read_numbers(folder)
         if self._layer == "conformal" and "tau" not in self._arrays:
-            raise ValueError("the layer conformal needs a threshold from training: train it with layer=conformal")
+            raise ValueError(
+                "the conformal layer needs a threshold from training: train the router with layer=conformal"
+            )
 
     def route(self, call: Call) -> Decision:
         """Choose the tier that the layer picks by probabilities and costs."""

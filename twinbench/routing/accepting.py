@@ -136,4 +136,6 @@ def _refuse_signature(function: Callable[..., Any], named: str, instead: str, ar
         signature.bind(*([None] if argument else []))
     except TypeError:
         given = f"one argument, the {argument}" if argument else "no argument"
-        raise NotARouterError(f"{named} takes {signature}: it is given {given}; write {instead}") from None
+        raise NotARouterError(
+            f"{named} has the wrong signature {signature}: it is called with {given}; define it as {instead}"
+        ) from None

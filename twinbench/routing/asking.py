@@ -17,7 +17,7 @@ class RemoteRouter:
     a process or resolve an address. None if nothing was sent."""
 
 
-def asked(router: Router, call: Call) -> tuple[Choice | str, float]:
+def ask_router(router: Router, call: Call) -> tuple[Choice | str, float]:
     """Ask a router for a decision; return its choice or an error message, and how long it took in milliseconds."""
     started = time.perf_counter()
     try:

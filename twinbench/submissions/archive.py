@@ -150,18 +150,18 @@ class Archive:
 
 @contextmanager
 def open_archive(path: Path) -> Iterator[Archive]:
-    """Open an archive for reading, with every entry checked.
+    """Open an archive for reading and validate every entry.
 
     Raises:
         UsageError: there is no such file.
-        ArchiveError: it is no archive, or one that is refused.
+        ArchiveError: not a zip archive, or an entry is not allowed.
     """
     with open_input(path) as file:
         _refuse_directory(file)
         try:
             archive = zipfile.ZipFile(file)
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
-            raise ArchiveError(f"is no zip file ({shorten(str(error), 200)})") from None
+            raise ArchiveError(f"not a zip file ({shorten(str(error), 200)})") from None
         with archive:
             yield Archive(path, _checked(archive.infolist()), archive)
 
@@ -176,7 +176,7 @@ def _refuse_directory(file: BinaryIO) -> None:
     tail = file.read()
     at = tail.rfind(_END_SIGNATURE)
     if at < 0 or len(tail) - at < _END.size:
-        raise ArchiveError("is no zip file, or is cut short")
+        raise ArchiveError("not a zip file, or truncated")
     _, disk, first, here, entries, directory, place, comment = _END.unpack_from(tail, at)
     if disk or first or here != entries or at + _END.size + comment != len(tail):
         raise ArchiveError("is no single zip file")

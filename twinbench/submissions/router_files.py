@@ -311,7 +311,7 @@ def _included(glob: str, root: Path) -> dict[str, Path]:
     return found
 
 
-def digests_of(files: Mapping[str, Path | bytes]) -> dict[str, tuple[str, int]]:
+def hash_and_size(files: Mapping[str, Path | bytes]) -> dict[str, tuple[str, int]]:
     """Return the SHA-256 and the size of each file."""
     return {
         name: (sha256_file(content), content.stat().st_size)

@@ -227,7 +227,7 @@ def test_what_differs_from_the_build_that_is_continued_is_named(tmp_path: Path) 
         ({"candidates": shells.CANDIDATES | {"low-1": "echo other done"}}, "executor.files was"),
     ):
         other = shells.configuration(tmp_path / f"other-{sorted(changed)[0]}-{said[:4]}", **changed)
-        with pytest.raises(UsageError, match="a build of something else") as refused:
+        with pytest.raises(UsageError, match="a build with a different configuration") as refused:
             built(other, out)
         assert said in str(refused.value)
     renamed = shells.configuration(tmp_path / "one")
@@ -254,7 +254,7 @@ def test_tasks_may_be_added_to_a_build_and_not_taken_away(tmp_path: Path) -> Non
     assert grown.state.executed_now == 5 + 1
     for name in ("rows.jsonl.gz", "evidence.jsonl.gz"):  # the lines of the recordings were written anew above
         assert (small / name).read_bytes() == (whole / name).read_bytes()
-    with pytest.raises(UsageError, match="a build of something else"):
+    with pytest.raises(UsageError, match="a build with a different configuration"):
         tb.build_bank(recordings=of_one, out=small)
     # From recordings too.
     tb.build_bank(recordings=of_one, out=tmp_path / "again")

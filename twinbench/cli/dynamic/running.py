@@ -232,9 +232,9 @@ def run(
     if grade not in ("swebench", "none"):
         raise UsageError(f"--grade {grade}: must be swebench or none")
     if outcomes is not None and not (dry_run and tiers):
-        raise UsageError("--outcomes is of --dry-run, and needs --tiers, such as low=M1,high=M2")
+        raise UsageError("--outcomes requires --dry-run and --tiers, such as low=M1,high=M2")
     if tiers and outcomes is None:
-        raise UsageError("--tiers is of --outcomes")
+        raise UsageError("--tiers requires --outcomes")
     request = RunRequest(
         router=router,
         run_dir=run_dir,
