@@ -1,6 +1,6 @@
 """Routers that learn, scored on a whole bank: each row is answered by what was trained on the other folds.
 
-Beside the usual references stands a cascade whose settings were chosen on the other folds: what anybody gets who
+Beside the usual references there is a cascade whose settings were chosen on the other folds: what anybody gets who
 tunes a rule instead of training a router.
 """
 
@@ -45,7 +45,7 @@ _CASCADES = {
     for up, calm in ((0, 0), *((up, calm) for up in (1, 2, 3, 5, 8) for calm in (0, 2, 5)))
     if up == 0 or start < Tier.HIGH
 }
-"""By setting; one that never goes up is a constant."""
+"""The cascades by setting; one that never goes up is a constant."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -99,7 +99,7 @@ def cross_validate(
 ) -> CrossValidation:
     """Train each router once a fold, and score what the folds answered together.
 
-    A router without ``fit`` is asked as it is. Where training on a fold fails, the rows of that fold are errors.
+    A router without ``fit`` is used as it is. If training on a fold fails, the rows of that fold are errors.
 
     Args:
         judge: of the part of the bank that the folds are of.
@@ -173,7 +173,7 @@ def _cascade_line(judge: Evaluator, folds: Folds) -> Answered:
 
 
 def _tuned_cascade(judge: Evaluator, folds: Folds) -> Predictions:
-    """For each fold the answers of the cascade that has the best Combined on its other rows; the settings as reason."""
+    """Return for each fold the answers of the cascade with the best Combined on the other folds; settings as reason."""
     answers: dict[int, list[int]] = {}
     reader = Reader()
     for trajectory in judge.bank.trajectories(judge.manifest.candidates(), judge.split, judge.base_file):

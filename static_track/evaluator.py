@@ -107,7 +107,7 @@ class Evaluator:
         self._no_cache = no_cache
         self.progress = progress
         self._predictions_by_key: dict[str, Predictions] = {}
-        """Predictions of this evaluator by cache key; each router is asked once, since that may take time and money."""
+        """Predictions of this evaluator by cache key; each router is called once, which may take time and money."""
         self._results = ResultCache(bank.store, bank.cursor())
         self.split = split if isinstance(split, BankPart) else bank.split(split)
         self._routers = RouterLoader(bank, self.split, plugins, in_sample=in_sample)
@@ -166,7 +166,7 @@ class Evaluator:
         return self._entries([*wanted, *self._references_beside(wanted)], resampling)
 
     def _references_beside(self, wanted: Sequence[Wanted]) -> list[Wanted]:
-        """The references that were not asked for by name."""
+        """The references that were not requested by name."""
         named = {each.name for each in wanted}
         return [
             self._make_line(load_router(name), reference=True)
@@ -223,7 +223,7 @@ class Evaluator:
 
     @property
     def order_seed(self) -> int:
-        """Of the order in which routers are asked about the trajectories."""
+        """Seed of the order in which routers are given the trajectories."""
         return self._order_seed
 
     def setting(self, resampling: Resampling | None = None) -> Setting:

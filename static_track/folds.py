@@ -35,7 +35,7 @@ class Folds:
     by: str
     """``group`` or ``workload``."""
     seed: int
-    """Of the draw; it says nothing where folds are workloads."""
+    """Seed of the draw of folds; unused if folds are workloads."""
     folds: Sequence[Fold]
 
     @property

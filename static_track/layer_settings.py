@@ -1,8 +1,8 @@
-"""A trained router's answers under many settings of its decision layer, all of them at once.
+"""A trained router's answers under many settings of its decision layer, computed together.
 
 What a layer weighs depends on who answered the calls before: costs on the cache, and on how long that tier's answers
 were. So all settings are led through the trajectories side by side, step by step, and what each is shown is looked up:
-the prompt's cost to each tier after each tier. Those costs come from the same sessions that any router is asked with.
+the prompt's cost to each tier after each tier. Those costs come from the same sessions as for any router.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class _Row:
 
 @dataclass(frozen=True)
 class _Place:
-    """The rows at one place of their trajectories, the longest trajectory first; arrays are as of ``_Row``."""
+    """The rows at one place of their trajectories, the longest trajectory first; arrays are as in ``_Row``."""
 
     row_nos: NDArray[np.int32]
     suffices: Floats
@@ -99,7 +99,7 @@ class TrainedRows:
         priced = sorted(rows, key=len, reverse=True)
         self._places = [_Place.of([row for row in each if row is not None]) for each in zip_longest(*priced)]
         self.row_nos = np.concatenate([place.row_nos for place in self._places])
-        """Of the rows, in the order of ``choose``."""
+        """The numbers of the rows, in the order of ``choose``."""
 
     def choose(self, layers: Sequence[DecisionLayerSettings]) -> Tiers:
         """Return what is chosen under each layer, shape (layers, rows)."""
@@ -113,7 +113,7 @@ class TrainedRows:
         return found
 
     def _choose(self, name: str, layers: Sequence[DecisionLayerSettings]) -> Tiers:
-        """As ``choose``, for layers of one name."""
+        """Return what ``choose`` does, for layers of one name."""
         tau, weight = (np.array(values) for values in zip(*((each.tau, each.weight) for each in layers), strict=True))
         trajectories = len(self._places[0].row_nos)
         before = np.zeros((len(layers), trajectories), np.int64)

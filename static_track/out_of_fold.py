@@ -36,7 +36,7 @@ class FoldTraining:
     fit: FitLimits = field(default_factory=FitLimits)
     """What training may take, for each fold."""
     workers: int = 1
-    """How many folds are trained and asked at the same time, each in a process of its own if there are several."""
+    """How many folds are trained and evaluated at the same time, each in a process of its own if there are several."""
 
     def __post_init__(self) -> None:
         """Check the number of workers.
@@ -82,7 +82,7 @@ class _FoldAnswer:
 def predict_out_of_fold(judge: Evaluator, spec: str, folds: Folds, training: FoldTraining) -> Predictions:
     """Return a router's answers, for each fold by what was trained on the other rows.
 
-    A router without ``fit`` is asked as it is; where training on a fold fails, the rows of that fold are errors.
+    A router without ``fit`` is used as it is; if training on a fold fails, the rows of that fold are errors.
 
     Raises:
         UsageError: several workers are wanted, and routers run in strict isolation or may ask an LLM.

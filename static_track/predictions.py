@@ -91,7 +91,7 @@ class Predictions:
 
 
 def failed_rows(row_nos: Sequence[int], why: str) -> Predictions:
-    """An error for each of some rows, of a router that could not be asked at all."""
+    """An error for each of some rows, of a router that could not be called at all."""
     return Predictions(row_nos, [None] * len(row_nos), dict.fromkeys(row_nos, why), stopped=True)
 
 

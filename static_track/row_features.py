@@ -27,7 +27,7 @@ from twinbench.routing.session import Session
 from twinbench.routing.training import Features
 
 MOST_ROWS = 20_000
-"""Of a bank whose features are kept: some 200 MB in memory."""
+"""Largest number of rows of a bank whose features are kept: some 200 MB in memory."""
 
 _CODE = (features, signals, content, tools)
 
@@ -37,7 +37,7 @@ class RowFeatures:
     """The features of all rows of a bank."""
 
     starts: Any
-    """Where the words of each row begin in ``buckets`` and ``values``, and where those of the last one end."""
+    """The offsets of each row's words in ``buckets`` and ``values``, and the end of the last row's."""
     buckets: Any
     values: Any
     numbers: Any

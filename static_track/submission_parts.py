@@ -92,7 +92,7 @@ def check_in_sample(
 
 
 def check_training(bank: Bank, trained: TrainedRouter, parts: Sequence[StaticPart], findings: Findings) -> None:
-    """Check that a trained router's folder says of its training data what training on that part of the bank records.
+    """Check that a trained router's record of its training data is what training on that part of the bank records.
 
     Args:
         bank: the one that it names, by its digest.
@@ -119,7 +119,7 @@ def check_training(bank: Bank, trained: TrainedRouter, parts: Sequence[StaticPar
                 f"it has seen what training on {told} records",
             )
             return
-    what = f"it was trained on {told}, which is no part of that bank here: what it has seen is its own word"
+    what = f"it was trained on {told}, which is not a part of that bank here: what it has seen cannot be checked"
     findings.add("training", subject, Status.warned, what)
 
 

@@ -35,7 +35,7 @@ from twinbench.routing.training import Trajectory
 from twinbench.storage.files import flush_file, flush_folder, make_folder
 
 _SALT = "training"
-"""Of session keys, so that a router cannot know a session of its training again when it is scored."""
+"""Salt of the session keys, so that a router cannot recognise a session of its training when it is scored."""
 
 
 def train(
@@ -202,7 +202,7 @@ def _learn(
 
 
 def _data(judge: Evaluator, part: BankPart, numbers: Sequence[int]) -> dict[str, Any]:
-    """What the manifest says of the data."""
+    """Return the manifest's section about the data."""
     size = judge.bank.size(part)
     return {
         "fingerprint": training_fingerprint(judge.bank, numbers, judge.protocol),

@@ -39,11 +39,11 @@ class TrajectoryWalk:
         ttl_steps: int,
         llm: RouterLlm | None = None,
     ) -> None:
-        """Prepare a trajectory; nothing is asked yet.
+        """Prepare a trajectory; the router is not called yet.
 
         Args:
             router: the router, with its optional hooks.
-            trajectory: the trajectory whose rows are asked about.
+            trajectory: the trajectory whose rows the router decides.
             candidates: the candidates that it picks from.
             salt: the salt of the session key.
             ttl_steps: how many steps a cache lasts.
@@ -57,7 +57,7 @@ class TrajectoryWalk:
         self._hook_error: str | None = None
 
     def ask(self, step: PrefixStep) -> RowAnswer:
-        """Ask about the next row, and tell the router the outcome."""
+        """Ask the router for a decision about the next row, and call its ``observe`` with the outcome."""
         if not self._begun:
             self._begun = True
             self._hook_error = call_hook(self._router, "start", self._session.key)

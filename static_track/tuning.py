@@ -110,7 +110,7 @@ def tune(
         judge: of the part of the bank that settings are compared on.
         spec: of the router; arguments in it are kept for every setting.
         folds: of that part, for a router that learns: each row is answered by what was trained on the other folds.
-            None: a router that is asked as it is, such as a rule or a trained router.
+            None: a router that is used as it is, such as a rule or a trained router.
         values: the values to try, by setting; None: those that the built-in router declares.
         by: one of ``CRITERIA``.
         traj_pass: choose only among settings with at least this TrajPass, in percent.
@@ -226,7 +226,7 @@ def _predictions(
 
 
 def _rules_side_by_side(judge: Evaluator, specs: Sequence[str]) -> list[Predictions]:
-    """Return the answers of built-in routers that are asked as they are."""
+    """Return the answers of built-in routers that are used as they are."""
     llm = NoRouterLlm()
     with ExitStack() as opened:
         return predict_side_by_side(

@@ -130,7 +130,7 @@ def import_runs(paths: Sequence[str], run: Path, pool: LiveManifest, where: str,
         run: the directory, which must not exist or be empty.
         pool: the pool whose prices and model names apply.
         where: how the pool was named, for a replay.
-        progress: is told after each file.
+        progress: called after each file.
 
     Raises:
         UsageError: there is no such file, or the directory is not empty.

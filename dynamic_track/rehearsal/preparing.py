@@ -83,7 +83,7 @@ def prepare_rehearsal(
         faults: the share of attempts that fail, and how, such as ``0.1:429,cut``; None: no attempt fails.
         actions: how models state the commands to run, ``tool`` or ``text``.
         on_router_error: the tier that answers when a router fails; None: the case is unresolved.
-        progress: is told how many tasks have been read.
+        progress: called with the number of tasks that have been read.
 
     Raises:
         UsageError: an argument names something that does not exist.
@@ -150,8 +150,8 @@ def rehearse_routers(
         min_free_mib: start no case with less free disk space.
         cluster: the Ray cluster whose nodes execute the cases; None: the engine of this machine.
         stop: ends all runs early.
-        progress: is told how many cases are done.
-        notify: told of nodes that join, are lost, or take no cases.
+        progress: called with the number of cases that are done.
+        notify: called with a message about each node that joins, is lost, or takes no cases.
 
     Raises:
         ClusterError, NoPlaceError: the cluster cannot be used, or has no node that takes cases.

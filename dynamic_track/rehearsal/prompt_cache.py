@@ -1,4 +1,4 @@
-"""Counts tokens as a provider would, and tells which of them are in its prompt cache."""
+"""Counts tokens as a provider would, and which of them are in its prompt cache."""
 
 from __future__ import annotations
 

@@ -159,8 +159,8 @@ def rehearse(
         runs_at_once: how many runs are executed at once.
         cases_at_once: how many cases of a run are executed at once at most; None: as many as the nodes take.
         stop: ends all runs early.
-        progress: is told how many cases are done.
-        notify: told of nodes that take no more cases.
+        progress: called with the number of cases that are done.
+        notify: called with a message about each node that takes no more cases.
 
     Returns:
         The runs, router by router in the order given, and for each router seed by seed.

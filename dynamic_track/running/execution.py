@@ -162,8 +162,8 @@ def execute_plan(
         graded: grade what is submitted.
         breaker: stop when the first cases that end are all lost to one infrastructure cause.
         stop: ends the sitting early.
-        listener: told of everything that is written about a trial.
-        progress: told of each case.
+        listener: called with everything that is written about a trial.
+        progress: called for each case.
         verdicts: where verdicts are looked up and kept; default: the run's directory.
 
     Raises:

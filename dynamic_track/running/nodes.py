@@ -67,7 +67,7 @@ def node_executor(
     Args:
         places: the nodes, which several executors may share.
         max_jobs: how many trials of this executor run in parallel at most; None: as many as the nodes take.
-        notify: told of nodes that are dropped.
+        notify: called with a message about each node that is dropped.
     """
 
     def is_lost(node: Node, trial: TrialOutcome | None) -> bool:

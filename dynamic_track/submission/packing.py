@@ -35,7 +35,7 @@ class PackedRun:
     part: LivePart
     router_fingerprint: str | None
     files: Mapping[str, Path]
-    """Its files, and its pool's where that is none that ships, by their paths in the archive."""
+    """Its files, and those of its pool unless the pool ships with twinbench, by their paths in the archive."""
     notes: tuple[str, ...]
     """What a reviewer will find missing or strange."""
 

@@ -44,18 +44,18 @@ from twinbench.submissions.sampling import draw
 
 _TESTS_OF_A_RUN = 2
 _FAR_LATENCY = 3.0
-"""Times of decisions that differ by more than this factor are told: machines differ by less."""
+"""Times of decisions that differ by more than this factor are reported: machines differ by less."""
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """From what samples follow."""
+    """What the samples are drawn with."""
 
     digest: str
     nonce: str
 
     def draw(self, names: Sequence[str], number: int, purpose: str) -> list[str]:
-        """Draw so many of the names; 0 for all."""
+        """Draw ``number`` of the names; 0 for all."""
         return draw(names, number or None, digest=self.digest, nonce=self.nonce, purpose=purpose)
 
 
@@ -127,12 +127,12 @@ def replay_again(
     build: bool,
     progress: Progress = no_progress,
 ) -> None:
-    """Replay cases of a run: commands are run again, patches graded, and the router is asked where it is there.
+    """Replay cases of a run: commands are run again, patches graded, and the router is called if it is available.
 
     Args:
         run: the run.
         number: how many cases; 0 for all.
-        sampling: from what the sample follows.
+        sampling: what the sample is drawn with.
         findings: takes the checks.
         router: the router's spec, from where its files are now; None: its decisions are taken from the recording.
         plugins: limits of the router's process, of strict isolation.
@@ -216,7 +216,7 @@ def run_again(
         rerun: how.
         sampling: from what the sample follows.
         findings: takes the checks.
-        tell: is told the power before anything is spent.
+        tell: called with the power before anything is spent.
         progress: called as images are fetched or built.
 
     Raises:

@@ -18,7 +18,7 @@ from twinbench.submissions.trained import TrainedRouter
 
 @dataclass(frozen=True)
 class TasksHere:
-    """Where a maintainer has the tasks of runs."""
+    """The places where a maintainer has the tasks of runs."""
 
     tasks: str | None = None
     """A set's name, a file or a folder; None: under the name that the run has for it."""
@@ -28,7 +28,7 @@ class TasksHere:
         """Return the tasks of a set; None where they are not on this machine.
 
         Raises:
-            UsageError, ContentError: what was named is no set of tasks, or a damaged one.
+            UsageError, ContentError: what was named is not a set of tasks, or is damaged.
         """
         known = ids_of_named_set(name) is not None
         here = self.dataset is not None or name == REHEARSAL or (not known and self.tasks is not None)

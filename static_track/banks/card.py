@@ -185,7 +185,7 @@ def card_of_build(folder: Path) -> BankCard:
             manifest=manifest,
         )
     except (KeyError, TypeError) as error:
-        what = f"is no manifest of a bank that was built ({type(error).__name__}: {error})"
+        what = f"is not a manifest of a bank that was built ({type(error).__name__}: {error})"
         raise ContentError([Problem(str(folder / MANIFEST_FILE), None, None, what)]) from None
 
 

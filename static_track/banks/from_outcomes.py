@@ -82,7 +82,7 @@ def bank_from_outcomes(
         store: that it is kept in.
         hopeless: what becomes of tasks that no tier solved.
         replace: take the place of a bank of that name.
-        progress: told how far it is.
+        progress: called as the work proceeds.
 
     Raises:
         UsageError: less than two tiers, an unknown model, a name that is taken, or no task is left.
@@ -140,7 +140,7 @@ class _Label:
 
 
 def _labels(grid: Grid, order: list[str], hopeless: Hopeless) -> dict[str, _Label | None]:
-    """By task, its label; None where the table does not tell."""
+    """Return the label of each task, by task; None if the table has no verdict for it."""
     found: dict[str, _Label | None] = {}
     for task, column in zip(grid.tasks, grid.solved.T, strict=True):
         solves = np.flatnonzero(column >= 0.5)  # NaN is not
@@ -160,7 +160,7 @@ def _caveat(info: TableInfo, tiers: Mapping[str, str], counts: LabelCounts, hope
     models = ", ".join(f"{tier} {model}" for tier, model in tiers.items())
     treated = "labelled high" if hopeless is Hopeless.high else "left out"
     return (
-        f"Labels are of tasks, not of steps: {RULE}, by the table of outcomes {info.name} ({models}). "
+        f"Labels apply to tasks, not to steps: {RULE}, by the table of outcomes {info.name} ({models}). "
         f"{format_count(counts.inverted, 'row')} of {counts.rows:,} inverted: a higher tier did not solve the task. "
         f"{format_count(counts.hopeless, 'task')} solved by no tier {treated}."
     )

@@ -31,7 +31,7 @@ from twinbench.storage.store import Store
 from twinbench.text.tokens import TokenizerSet, find_tokenizer_set
 
 _LOOKED_AT_BYTES = 65_536
-"""At either end of a file, to see what it is."""
+"""Bytes at either end of a file that are read to recognise its format."""
 
 
 @dataclass(slots=True)
@@ -367,7 +367,7 @@ def _keep_manifest(manifest: Mapping[str, Any] | None, info: BankInfo, store: St
 
 
 def _is_held_out(instance: str, group: str | None) -> bool:
-    """Whether a trajectory is of an instance of heldout100, or one of several draws of one, which have it as group."""
+    """Whether a trajectory's instance is in heldout100, or its group, which several draws of one instance share."""
     return not heldout_instances().isdisjoint((instance, group))
 
 

@@ -101,7 +101,7 @@ def foreign_row(row: Any) -> str | None:
     if not isinstance(row, dict) or any(field in row for field in _PLACES):
         return None
     fields = ", ".join(map(repr, [*row][:_MOST_FIELDS_SHOWN])) or "no field"
-    found = f"it is no row of a bank: it has {fields}, and none of {', '.join(_PLACES)}"
+    found = f"it is not a row of a bank: it has {fields}, and none of {', '.join(_PLACES)}"
     if "trajectory_format" in row or {"messages", "info"} <= row.keys():
         return f"{found}. It looks like a trajectory of mini-swe-agent: add --format mini-swe-agent"
     if row.keys() & {"messages", "request", "response", "model"}:

@@ -236,7 +236,7 @@ def load_split(folder: Path, bank_sha256: str, wanted: str, held_out: Sequence[i
 
 
 def split_of_part(folder: Path, bank_sha256: str, wanted: str) -> dict[str, Any] | None:
-    """Return the split that a part is of, as its file has it; None for the held-out part, which is of every split.
+    """Return the split that a part belongs to, as its file has it; None for the held-out part, which every split has.
 
     Raises:
         UsageError: the part does not exist, or the name is ambiguous.

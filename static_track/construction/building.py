@@ -80,7 +80,7 @@ class BuildResult(Tabular):
 
     @property
     def was_stopped(self) -> bool:
-        """Whether a task is unfinished because the build was asked to stop."""
+        """Whether a task is unfinished because a stop of the build was requested."""
         return any(each.cause is None for each in self.unfinished_tasks)
 
     @property

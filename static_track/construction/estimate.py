@@ -62,7 +62,7 @@ def estimate(
         settings: the configuration.
         directory: of the build, whose seeds say how many steps tasks have, where it exists.
         steps: how many are assumed of a task without a seed; default: the mean of the seeds, else ``ASSUMED_STEPS``.
-        progress: told of what the executor prepares.
+        progress: called as the executor prepares tasks.
 
     Raises:
         UsageError: the configuration is refused, or the directory contains a build with a different configuration.

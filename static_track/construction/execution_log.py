@@ -129,7 +129,7 @@ class ExecutionLog:
         return self._execution(line)
 
     def hints(self, task: str) -> Sequence[str] | None:
-        """Return the recorded hints for a task's seed; None if the proposer was not asked yet."""
+        """Return the recorded hints for a task's seed; None if the proposer was not called yet."""
         line = self._hints.get(task)
         return None if line is None else line.hints
 
@@ -139,10 +139,10 @@ class ExecutionLog:
         return Decimal(0) if line is None else line.cost_usd
 
     def add_hints(self, task: str, hints: Sequence[str], paid_usd: Decimal = Decimal(0)) -> None:
-        """Keep what a proposer said, so that it is asked once.
+        """Keep a proposer's hints, so that it is called once.
 
         Args:
-            task: whose seed it was asked about.
+            task: the task of the seed.
             hints: that it gave.
             paid_usd: what it was paid for them.
 
@@ -186,7 +186,7 @@ class ExecutionLog:
             return self._file.read(length)
 
     def requests(self, execution: Execution) -> Iterator[Hashable]:
-        """What was asked at each step of a kept execution; equal where the response cache gives the same answer."""
+        """Return what was sent at each step of a kept execution; equal if the response cache gives the same answer."""
         line = self.line_of(execution)
         for step, numbers in zip(line.steps, conversations_of(line.steps), strict=True):
             yield line.task, line.repeat, step.candidate, step.functions, tuple(numbers)

@@ -128,7 +128,7 @@ class Publication:
     ladder: Ladder
     spent_usd: Decimal
     requests: Callable[[Execution], Iterable[Hashable]]
-    """What was asked at each step of an execution; equal where the response cache gives the same answer."""
+    """Return what was sent at each step of an execution; equal if the response cache gives the same answer."""
     recordings: Iterable[bytes]
     """The lines of the recordings."""
     proposer_usd: Decimal

@@ -317,7 +317,7 @@ def _of_keys(measures: _Measures, messages: Sequence[MessageFeatures], tools: Me
             extra[path].append(value)
     for path, values in extra.items():
         trait = f"{_KEY}{path}"
-        measures.add(trait, "how often it stands there", len(values))
+        measures.add(trait, "how often it occurs", len(values))
         for place, value in (("first", values[0]), ("last", values[-1])):
             _of_value(measures, trait, place, value)
 

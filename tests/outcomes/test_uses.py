@@ -65,7 +65,10 @@ def test_a_bank_of_outcomes_has_a_row_a_task_and_says_what_its_labels_are(made: 
     assert nothing.code == 2
     assert "of 6 tasks, 1 solved by no tier, 1 without a known verdict, 5 without a text" in nothing.err
     for texts, said in (
-        ([{"task": "both", "text": "one"}, {"task": "both", "text": "two"}], "both stands in the file with another"),
+        (
+            [{"task": "both", "text": "one"}, {"task": "both", "text": "two"}],
+            "both is in the file already",
+        ),
         ([{"task": "both", "text": " "}], "has no text in any of"),
         ([{"text": "one"}], "has no name in any of"),
     ):

@@ -63,7 +63,7 @@ MESSAGES = {
     "usage no truth value": "sent an answer with usage = 'yes'; it must be true or false",
     "load error no text": "sent an answer with error = an object; it must be a string",
     "decision at load": "sent an answer without hooks",
-    "question at load": "asked an LLM outside route()",
+    "question at load": "called an LLM outside route()",
     "route_ms nan": r"sent an answer that is not JSON \(NaN is not a number\)",
     "route_ms infinite": r"sent an answer that is not JSON \(Infinity is not a number\)",
     "route_ms beyond floats": r"sent an answer that is not JSON \(1e999 is too large a number\)",
@@ -100,7 +100,7 @@ MESSAGES = {
     "not UTF-8": r"sent an answer that is not JSON \('utf-8' codec can't decode byte .*\)",
     "empty": r"sent an answer that is not JSON \(.*\)",
     "decision at a hook": "sent an answer with an unknown field: 'candidate'",
-    "question at a hook": "asked an LLM outside route()",
+    "question at a hook": "called an LLM outside route()",
     "hook error a list": r"sent an answer with error = a list; it must be a string",
     "hook error half a pair": HALF,
 }

@@ -36,7 +36,7 @@ def refuse_no_texts(**values: object) -> None:
     """Check that values are texts by names.
 
     Raises:
-        UsageError: a value is no mapping, or holds something else.
+        UsageError: a value is not a mapping of texts to texts.
     """
     for name, value in values.items():
         if not isinstance(value, Mapping) or not all(isinstance(each, str) for pair in value.items() for each in pair):

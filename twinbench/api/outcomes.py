@@ -37,7 +37,7 @@ DIFFERENCE = 5.0
 
 
 def read_outcomes(paths: Sequence[Path | str], wanted: ReadOptions) -> tuple[ReadOutcomes, str | None]:
-    """What files, folders of files and run directories have to say, and what must be told of it.
+    """Read outcomes from files, folders of files and run directories, with notes for the user.
 
     Run directories are read here, above the rooms, since the core that keeps tables knows of no track.
 
@@ -255,7 +255,7 @@ def foresee_cases(
 
 
 def chosen_tasks(grid: Grid, only: Sequence[str], split: str | None) -> Grid:
-    """The tasks that are asked about.
+    """Return the selected tasks.
 
     Raises:
         UsageError: there is no such split, or none of the tasks is left.

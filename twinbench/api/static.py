@@ -164,7 +164,7 @@ def score(
         plugins: what routers that are not built in may take, and where they run.
         resampling: how trajectories are drawn again for intervals and ranks; None: without these.
         store: the store's folder; default as on the command line.
-        progress: told how many rows are done.
+        progress: called with the number of rows done.
 
     Raises:
         twinbench.errors.TwinbenchError: as on the command line; its text is for a person.
@@ -354,7 +354,7 @@ def curve(
         prices: the static manifest.
         plugins: what routers that are not built in may take.
         store: the store's folder.
-        progress: told how many rows are done.
+        progress: called with the number of rows done.
 
     Raises:
         twinbench.errors.UsageError: no such tiers, a decision without a score, or a router that asks an LLM.

@@ -51,11 +51,11 @@ class AttemptLog(Protocol):
 
 
 class CallFailedError(CausedError):
-    """No attempt of a call brought an answer."""
+    """All attempts of a call failed."""
 
     def __init__(self, judged: AttemptResult) -> None:
         super().__init__(judged.detail or "no answer")
-        assert judged.cause is not None  # noqa: S101 - an answer is no failure
+        assert judged.cause is not None  # noqa: S101 - an answer is not a failure
         self.result = judged
         self.cause = judged.cause
 
@@ -73,7 +73,7 @@ class RetryLimits:
 
 @dataclass(frozen=True)
 class AnsweredAttempt:
-    """An attempt that brought an answer, with its usage and cost."""
+    """A successful attempt, with its usage and cost."""
 
     result: AttemptResult
     usage: Usage
@@ -215,7 +215,7 @@ def reclassify_recorded_answer(
     """Classify and price a recorded answer again.
 
     Raises:
-        DivergedError: it is no answer any more, or its cost differs from the recorded one.
+        DivergedError: it is no longer classified as an answer, or its cost differs from the recorded one.
     """
     assert found.settle is not None  # noqa: S101 - an answer is settled
     settle = found.settle

@@ -220,12 +220,12 @@ class RoutedCall:
             return self.decider.call_hook(hook, argument)
 
     def ask(self, conversation: Sequence[ConversationMessage], tools: Sequence[Mapping[str, Any]]) -> Answer:
-        """Make the next call of the trial and return its answer.
+        """Make the next call of the trial and return the model's answer.
 
         Raises:
             RouterFailedError: the router gave no decision that can be carried out.
-            CallFailedError: no attempt brought an answer.
-            CapError: the budget leaves no room for it.
+            CallFailedError: every attempt failed.
+            CapError: the remaining budget does not allow the call.
             DivergedError: the call differs from the recording.
         """
         self.checkpoint()

@@ -28,7 +28,7 @@ class IsolationLevel(StrEnum):
 
 
 _MOST_OUTPUT_LINES = 20
-"""Of what a router printed before it failed."""
+"""How many lines of a router's output before its failure are shown."""
 
 
 def _show_output(router: str, text: str) -> None:
@@ -221,7 +221,7 @@ FoldWorkersOption = Annotated[
         "--workers",
         metavar="N",
         min=1,
-        help="How many folds are trained and asked in parallel, each in a process of its own.",
+        help="How many folds are trained and evaluated in parallel, each in a process of its own.",
         rich_help_panel=Panel.ROUTER_PROCESS,
     ),
 ]

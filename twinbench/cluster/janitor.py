@@ -1,4 +1,4 @@
-"""Removes a node's containers when the process that asked for them has ended, however that happened.
+"""Removes a node's containers when the process that created them has ended, however that happened.
 
 It runs on the node, away from the process group and session of the actor, since Ray ends what an actor started. It
 reads a pipe of which the actor holds the other end; once the actor is gone it removes every container of the node's

@@ -66,7 +66,7 @@ def build_image(
         name: of the image.
         dockerfile: its text; the images from which it starts must be present or pullable.
         files: the context.
-        progress: is told of each step.
+        progress: called at each step.
 
     Raises:
         ImageError: the build fails; the message has the last lines that it printed.

@@ -1,4 +1,4 @@
-"""Removes containers that no live run owns any more; their labels tell."""
+"""Finds and removes containers that no live run owns any more, by their labels."""
 
 from __future__ import annotations
 

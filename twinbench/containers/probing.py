@@ -16,7 +16,7 @@ import psutil
 _KEPT_S = 1.0
 """How long a measurement of another machine counts as fresh."""
 _TRY_AGAIN_S = 30.0
-"""How long after a failure nothing is asked."""
+"""How long after a failure no measurement is requested."""
 _DF_COLUMNS = 6
 _AVAILABLE_COLUMN = 3
 
@@ -112,7 +112,7 @@ def parse_measured(output: str) -> Measured:
     memory = next((line.split()[1] for line in lines if line.startswith("MemAvailable:")), None)
     last = lines[-1].split() if lines else []
     if memory is None or len(last) < _DF_COLUMNS:
-        raise ValueError("the machine's memory and disk are not told")
+        raise ValueError("the machine's memory and disk are missing")
     return Measured(int(last[_AVAILABLE_COLUMN]) // 1024, int(memory) // 1024)
 
 

@@ -117,7 +117,7 @@ class Shell:
 
     @property
     def error_output(self) -> str:
-        """What it, or the engine in its place, wrote before it accepted commands."""
+        """What the shell, or the engine in its place, wrote before the shell accepted commands."""
         return self._stream.error_output
 
     def check(self, within_s: float) -> None:

@@ -98,7 +98,7 @@ class StrictIsolation:
         }
 
     def with_wheels(self, wheels: Path) -> StrictIsolation:
-        """The same, with the wheels of a folder; those that were named before are kept instead."""
+        """Return the same isolation with the wheels of a folder, unless it has wheels already."""
         return self if self.wheels is not None else replace(self, wheels=wheels)
 
     def describe(self, request: Mapping[str, Any], limits: PluginLimits) -> RouterDescription | RouterNotFoundReply:

@@ -46,7 +46,7 @@ class TableInfo:
     unknown_costs: int
     """Number of empty or zero costs, both of which count as unknown."""
     columns: Mapping[str, str] = field(default_factory=dict)
-    """By field, the column of the file that it was read from."""
+    """The column of the file from which each field was read, by field."""
     origin: str = ""
     """Where the file is from, as the user described it."""
     licence: str = ""

@@ -93,7 +93,7 @@ def _import_module(request: Mapping[str, Any]) -> Any:
 
 
 def _attribute(module: Any, target: str, attribute: str, *, published: bool) -> Any:
-    """What stands under a name in a module: a class, a function, or a router that the module made."""
+    """Return what a name in a module refers to: a class, a function, or a router that the module made."""
     found, owner = module, None
     for part in attribute.split("."):
         found, owner = getattr(found, part, None), found
@@ -115,7 +115,7 @@ def _attribute(module: Any, target: str, attribute: str, *, published: bool) -> 
 
 
 def _is_made_by_class(found: Any, made: Any) -> bool:
-    """Whether what was made is a class's object, what stands in the module itself, or a function of one call."""
+    """Whether what was made is a class's object, what the module itself has, or a function of one call."""
     return inspect.isclass(found) or made is found or isinstance(made, partial) or _has_route(made)
 
 
@@ -127,7 +127,7 @@ def _describe_returned(made: Any, attribute: str) -> str:
     """What a function returned that makes no router: it is the function that is at fault."""
     what = f"the class {made.__name__}" if inspect.isclass(made) else show_object(made)
     return (
-        f"{attribute}() returned {what}, which is no router: a function that makes a router returns an object with "
+        f"{attribute}() returned {what}, which is not a router: a function that makes a router returns an object with "
         f"route(call), and one that decides itself takes the call: def {attribute}(call)"
     )
 

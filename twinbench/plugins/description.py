@@ -24,7 +24,7 @@ class RouterDescription(BaseModel):
     files: dict[str, str]
     """SHA-256 of the router's files by name."""
     paths: dict[str, str]
-    """Where each of them lies in that environment, by name."""
+    """The path of each of them in that environment, by name."""
     distributions: dict[str, str]
     """Versions of the packages that it imports by name."""
     arguments: dict[str, str]

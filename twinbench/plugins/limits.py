@@ -49,7 +49,7 @@ class Isolation(Protocol):
         ...
 
     def with_wheels(self, wheels: Path) -> Isolation:
-        """The same place, with the wheels of a folder where none were named before."""
+        """Return the same isolation with the wheels of a folder, unless it has wheels already."""
         ...
 
     def conditions(self) -> Mapping[str, Any]:

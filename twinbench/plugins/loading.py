@@ -51,13 +51,13 @@ class Located:
     """A router that was found."""
 
     place: dict[str, Any]
-    """Where it is, as its process is told."""
+    """Where it is, in the form that is sent to its process."""
     identity: dict[str, Any]
     """What its decisions depend on."""
     kind: str
     """``file``, ``module`` or ``built-in``."""
     paths: Mapping[str, str]
-    """Where its own files lie in the environment that it runs in, by name."""
+    """The paths of its own files in the environment that it runs in, by name."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def load_router(spec: str | RouterLike, limits: PluginLimits | None = None) -> L
     """The router that ``spec`` names; an instance, or a function of one call, as it is.
 
     Raises:
-        UsageError: nothing is found under that name, the arguments do not fit, or the object is no router.
+        UsageError: nothing is found under that name, the arguments do not fit, or the object is not a router.
     """
     if not isinstance(spec, str):
         return _wrap_router_object(spec)
@@ -128,7 +128,7 @@ def locate_for_training(spec: str, limits: PluginLimits) -> Located:
     """Where the router is that ``spec`` names, and what it depends on, so that it can be trained.
 
     Raises:
-        UsageError: nothing is found under that name, it is no router that can be trained, or an argument names a file.
+        UsageError: nothing is found under that name, the router cannot be trained, or an argument names a file.
     """
     parsed = parse_spec(spec)
     if parsed.kind == "endpoint":

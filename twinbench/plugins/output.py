@@ -6,17 +6,17 @@ import threading
 from collections.abc import Callable
 
 MOST_KEPT_BYTES = 2**16
-"""Of each router: the end of what it printed."""
+"""How much of each router's output is kept: its end."""
 
 MOST_SHOWN_BYTES = 2_000
-"""Of the end of what a router printed before it failed."""
+"""How much of a router's output before its failure is shown: its end."""
 
 
 class RouterOutput:
     """What the processes of routers write to standard output and standard error, by the router's name.
 
     Args:
-        listener: told each text as it comes, with the router's name first; None: nobody listens.
+        listener: called with the router's name and each text as it comes; None: no listener.
     """
 
     def __init__(self, listener: Callable[[str, str], None] | None = None) -> None:

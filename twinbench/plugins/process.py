@@ -125,7 +125,7 @@ class RouterProcess(ABC):
 
     def _answer_question(self, serve: AnswerQuestion, question: QuestionContent) -> bytes:
         """Answer an LLM question and return the reply's frame; meanwhile the deadline is suspended."""
-        assert self._deadline is not None  # noqa: S101 - something is asked of the process
+        assert self._deadline is not None  # noqa: S101 - a request is open
         until, late = self._deadline
         left_s = until - time.monotonic()
         self._deadline = None

@@ -64,7 +64,7 @@ class _SentConversation:
 
 @dataclass
 class ProcessRouter(RemoteRouter):
-    """A user router that is asked over a pipe; use it as a context manager, which loads it.
+    """A user router that is called over a pipe; use it as a context manager, which loads it.
 
     One process serves all sessions. If it ended, the next call starts another one, calls ``start`` again and sends the
     conversation in full.

@@ -116,11 +116,11 @@ def validate_decision(decision: Any, available_models: Sequence[str]) -> RouterD
     """``decision`` if it names an available model.
 
     Raises:
-        TypeError: it is no decision.
-        ValueError: it does not name one.
+        TypeError: it is not a ``RouterDecision``.
+        ValueError: it does not name an available model.
     """
     if not isinstance(decision, RouterDecision):
-        raise TypeError(f"{show_object(decision)} is no RouterDecision")
+        raise TypeError(f"{show_object(decision)} is not a RouterDecision")
     if decision.model_id not in available_models:
         raise ValueError(f"{decision!r} names none of the available models")
     return decision
@@ -153,7 +153,7 @@ class FunctionPredictor:
         """What the function says.
 
         Raises:
-            TypeError: it is no integer.
+            TypeError: it is not an integer.
         """
         tier_id = self._fn(row)
         if not hasattr(tier_id, "__index__"):  # an integer of numpy is one too
@@ -246,7 +246,7 @@ def _look_up(known: Mapping[Key, Value], key: Key) -> Value:
 
 
 def _modules() -> dict[str, dict[str, Any]]:
-    """What each of the repository's modules has that we stand in for, by the name of the module."""
+    """Return our replacements for the contents of the repository's modules, by the name of the module."""
     tiers: dict[str, Any] = {
         "PUBLIC_TIERS": TIER_LABELS,
         "TIER_TO_ID": TIER_IDS,
@@ -306,7 +306,7 @@ def _modules() -> dict[str, dict[str, Any]]:
 
 
 _MARKS = {"swerouter": "router.py", "main": "tiers.py", "main.eval": "predictors.py"}
-"""By which file a folder is known to be the repository's package: others are called ``main`` too."""
+"""The file by which a folder is recognised as the repository's package: others are called ``main`` too."""
 
 
 def install() -> None:
@@ -323,7 +323,7 @@ def install() -> None:
 
 
 def _repository_folders(name: str, path: Sequence[str]) -> list[str]:
-    """Where the modules of one of the repository's packages lie, if anywhere."""
+    """Return the folders with the modules of one of the repository's packages; empty if there are none."""
     if name not in _MARKS:
         return []
     spec = importlib.machinery.PathFinder.find_spec(name, path)

@@ -18,7 +18,7 @@ from twinbench.routing.tiers import Tier
 _TOKENS_PER_MESSAGE = 4
 _TOKENS_PRIMING = 2
 _CHARACTERS_PER_TOKEN = 4.0
-"""Where nothing was counted."""
+"""Used if tokens were not counted."""
 _MOST_TOOL_CALL_CHARACTERS = 12_000
 _ROLES = ("system", "user", "assistant", "tool")
 _COMPARED = ("role", "content", "tool_calls", "tool_call_id", "name")
@@ -74,7 +74,7 @@ class _Counted:
         self.tokens: dict[str, int] = {}
 
     def characters_per_token(self, tier: str) -> float:
-        """Characters of text that a token of the conversation stands for."""
+        """Characters of text for each token of the conversation."""
         tokens = self.tokens.get(tier, 0) - _TOKENS_PER_MESSAGE * len(self.messages) - _TOKENS_PRIMING
         characters = sum(len(_text(message)) for message in self.messages)
         return characters / tokens if tokens > 0 and characters > 0 else _CHARACTERS_PER_TOKEN

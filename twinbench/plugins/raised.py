@@ -52,7 +52,7 @@ def _reasons(error: BaseException) -> Iterator[BaseException]:
 
 
 def _place(frames: traceback.StackSummary) -> str:
-    """Where in the router's own code; where that is not on the way, in whatever is."""
+    """Return the last line of the router's own code in a traceback; without one, the last line of installed code."""
     foreign = [frame for frame in frames if _RUNTIME not in Path(frame.filename).parents and frame.filename[:1] != "<"]
     own = [frame for frame in foreign if not _is_installed(Path(frame.filename))]
     found = (own or foreign)[-1:]

@@ -53,7 +53,7 @@ class RouterInTraining(ProcessRouter):
             total: how many they are.
             seed: what Python's random generator is set to, and numpy's where the router has imported that.
             fit_s: how long ``fit`` may take.
-            progress: told of trajectories that were sent, then of seconds.
+            progress: called with the number of trajectories sent, then with the seconds of fitting.
 
         Raises:
             TrainingError: it failed, or took too much.
@@ -76,7 +76,7 @@ class RouterInTraining(ProcessRouter):
 
         Args:
             folder: an existing one, which gets ``learned`` and ``code``.
-            code: where the files of its own code lie, by name.
+            code: the paths of the files of its own code, by name.
             fit_s: how long ``save`` may take.
 
         Returns:
@@ -139,7 +139,7 @@ class RouterInTraining(ProcessRouter):
 
 @contextmanager
 def _ticking(what: str, progress: Progress) -> Iterator[None]:
-    """Tell how many seconds something takes, while it does."""
+    """Report the seconds that something has taken so far, while it runs."""
     over = threading.Event()
 
     def tick() -> None:

@@ -140,6 +140,6 @@ def _describe_answer(method: str, answer: object, wanted: str, instead: str) -> 
     """What a method answered, and what it should have."""
     if inspect.isawaitable(answer):
         if inspect.iscoroutine(answer):
-            answer.close()  # nobody waits for it, of which Python would tell in its own words
+            answer.close()  # nobody awaits it, about which Python would print a warning
         return f"{method} answered something to be awaited, and {NOT_AWAITED.format(instead=instead)}"
     return f"{method} answered {show_object(answer)}, not {wanted}"

@@ -1,4 +1,4 @@
-"""Classes of routers by name, imported when one is first asked for."""
+"""Classes of routers by name, imported when one is first needed."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ _NEAREST = 3
 _SHARPNESS = 9.0
 _ROUNDS = 30
 _PRIOR = 1.0
-"""Of a cluster, calls like the whole bank that count as if they were in it; so a small cluster is not certain."""
+"""Number of average calls of the bank that are added to each cluster, so that a small cluster is not certain."""
 
 
 class Clusters(Learned):

@@ -75,7 +75,7 @@ class Featuriser:
 
 
 def _read(call: Call) -> Iterator[tuple[str, str]]:
-    """What is read of a call, each text with the place that it stands in."""
+    """Return the texts of a call that are read, each with its place."""
     yield "first:", call.first_text("user")
     for message in call.messages[-2:]:
         yield "last:", "\n".join(message_texts(message))

@@ -29,7 +29,7 @@ class Guard:
 
     def __init__(self, inner: str = "ordinal", safe: str = "high", unlike: float = 0.05) -> None:
         if not 0 < unlike < 1:
-            raise ValueError(f"unlike must lie between 0 and 1, not {unlike}")
+            raise ValueError(f"unlike must be between 0 and 1, not {unlike}")
         self._inner: Any = make_inner(inner)
         self._safe = Tier.from_label(safe)
         self._compare_trajectory = unlike

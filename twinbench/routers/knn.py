@@ -10,7 +10,7 @@ from twinbench.routers.learned import Learned
 
 _DIMENSIONS = 64
 _STEP_WEIGHT = 0.1
-"""Of a step feature beside the words, whose vector has length 1."""
+"""Weight of a step feature beside the words, whose vector has length 1."""
 _ANCHOR = 50
 _NEIGHBOURHOOD = 0.95
 """``mixed`` takes every call whose similarity exceeds this share of the 50th's (JiSi)."""

@@ -123,4 +123,4 @@ def refuse_settings(layer: str, **shares: Any) -> None:
         raise ValueError(f"layer must be one of {', '.join(LAYERS)}, not {layer!r}")
     for name, share in shares.items():
         if not 0 < share < 1:
-            raise ValueError(f"{name} must lie between 0 and 1, not {share}")
+            raise ValueError(f"{name} must be between 0 and 1, not {share}")

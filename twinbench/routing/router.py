@@ -36,7 +36,7 @@ from twinbench.routing.usage import Prices, Usage
 DEFAULT_MEAN_OUTPUT_TOKENS = 500
 
 NOT_AWAITED = "nothing is awaited: write {instead}, with asyncio.run(…) in it where something is asynchronous"
-"""What an author of a router in async def is told."""
+"""Part of the error message about a router in async def."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +280,7 @@ def _resolve_candidate(picked: object, candidates: Sequence[Candidate], returned
             raise DecisionError(f"{show_object(picked)} is neither a candidate ({known}) nor a tier") from None
     if inspect.isawaitable(picked):
         if inspect.iscoroutine(picked):
-            picked.close()  # nobody waits for it, of which Python would tell in its own words
+            picked.close()  # nobody awaits it, about which Python would print a warning
         raise DecisionError(
             f"route returned something to be awaited, and {NOT_AWAITED.format(instead='def route(self, call)')}"
         )
@@ -305,7 +305,7 @@ def _is_text(value: object) -> bool:
 
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+(?=>)")
-"""Where an object lies in memory, which Python writes of objects without a text of their own."""
+"""The memory address in Python's default text of an object."""
 
 
 def show_object(value: object, most: int = 80) -> str:

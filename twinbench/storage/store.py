@@ -45,12 +45,12 @@ def default_store() -> Path:
 
 
 def runs_dir() -> Path:
-    """Where run directories go that nobody has named: beside the store."""
+    """Return the default folder of run directories, which is beside the store."""
     return default_store().parent / "runs"
 
 
 OUTCOMES_KIND = "table of outcomes"
-"""As ``check_name`` calls it."""
+"""The ``kind`` for ``check_name``."""
 
 
 def check_name(kind: str, name: object) -> str:
@@ -205,7 +205,7 @@ class Store:
         return UsageError(f"no bank {name!r} in {self.root} (banks: {', '.join(names) or 'none yet'}){then}")
 
     def refuse_misplaced(self, name: str) -> None:
-        """Refuse a store at, or below, what is no folder, before a bank is read for it.
+        """Refuse a store at, or below, a path that is not a folder, before a bank is read for it.
 
         Raises:
             StoreWriteError: the folder of the bank cannot be made.
@@ -218,7 +218,7 @@ class Store:
     def replacing(self, path: Path) -> Iterator[Path]:
         """A temporary path beside ``path``; what is written there is moved to ``path`` when the block ends well.
 
-        A file or a folder. Where the block fails, nothing is left. What stands at ``path`` is replaced if it is a
+        A file or a folder. Where the block fails, nothing is left. What is at ``path`` is replaced if it is a
         file; a folder there is kept, since it was named by the same content.
 
         Raises:
@@ -280,7 +280,7 @@ class Store:
                     put_aside.unlink()
 
     def abandoned_contents(self, name: str) -> set[str]:
-        """The SHA-256 of contents whose files lie in a bank's folder for a day or more without being current.
+        """The SHA-256 of contents whose files have been in a bank's folder for a day or more without being current.
 
         An import that was killed just before it could publish leaves one, and one of several that published at once.
         """
@@ -293,7 +293,7 @@ class Store:
 
     @contextmanager
     def new_folder(self, folder: Path) -> Iterator[None]:
-        """Where the block fails, ``folder`` and those around it are gone again if they were not there and are empty."""
+        """If the block fails, remove ``folder`` and its parents, as far as they did not exist before and are empty."""
         missing = [path for path in (folder, *folder.parents) if not path.exists()]
         try:
             yield

@@ -1,7 +1,7 @@
 """Archives of submissions: written so that equal content gives equal bytes (with one zlib), and read with bounds.
 
 An archive is a zip file of plain files. What is refused is refused before anything is unpacked: links, names that lead
-elsewhere or stand twice, encryption, archives that claim more than the bounds below. Reading a file gives as many
+elsewhere or occur twice, encryption, archives that claim more than the bounds below. Reading a file gives as many
 bytes as its entry says, or an error.
 """
 
@@ -28,9 +28,9 @@ from twinbench.submissions.fields import ArchivePath
 
 MOST_FILES = 50_000
 MOST_FILE_BYTES = 512 * 2**20
-"""Of one file in an archive, unpacked."""
+"""Maximum size of one file in an archive, unpacked."""
 MOST_TOTAL_BYTES = 2 * 2**30
-"""Of all files together, unpacked."""
+"""Maximum size of all files together, unpacked."""
 MOST_ARCHIVE_BYTES = 2**30
 _SIZE_LIMITS = f"a file may have {format_mib(MOST_FILE_BYTES)}, and all together {format_mib(MOST_TOTAL_BYTES)}"
 
@@ -49,7 +49,7 @@ _PATH: TypeAdapter[str] = TypeAdapter(ArchivePath)
 
 
 class ArchiveError(ValueError):
-    """Why an archive is not read, as the end of a sentence about it."""
+    """Raised when an archive is refused; the message is the end of a sentence about the archive."""
 
 
 def write_archive(target: Path, files: Mapping[str, Path | bytes]) -> None:
@@ -179,7 +179,7 @@ def _refuse_directory(file: BinaryIO) -> None:
         raise ArchiveError("not a zip file, or truncated")
     _, disk, first, here, entries, directory, place, comment = _END.unpack_from(tail, at)
     if disk or first or here != entries or at + _END.size + comment != len(tail):
-        raise ArchiveError("is no single zip file")
+        raise ArchiveError("is not a single zip file")
     if entries > MOST_FILES or directory > _MOST_DIRECTORY_BYTES:
         raise ArchiveError(f"has {format_count(entries, 'file')} or more, and may have {MOST_FILES:,}")
     if place + directory != start + at:
@@ -208,13 +208,13 @@ def _checked(entries: list[zipfile.ZipInfo]) -> dict[str, int]:
         name = _name(entry)
         kind = stat.S_IFMT(entry.external_attr >> 16)
         if kind not in (0, stat.S_IFREG) or entry.is_dir():
-            raise ArchiveError(f"{name}: is no plain file (a link, a folder or a device)")
+            raise ArchiveError(f"{name}: is not a regular file (a link, a folder or a device)")
         if entry.flag_bits & _ENCRYPTED:
             raise ArchiveError(f"{name}: is encrypted")
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise ArchiveError(f"{name}: is packed in a way that is not read here")
         if (other := seen.setdefault(name.casefold(), name)) != name or name in sizes:
-            raise ArchiveError(f"{name}: stands twice in it" + ("" if other == name else f", also as {other}"))
+            raise ArchiveError(f"{name}: is in it twice" + ("" if other == name else f", also as {other}"))
         total += entry.file_size
         if entry.file_size > MOST_FILE_BYTES or total > MOST_TOTAL_BYTES:
             raise ArchiveError(f"{name}: {_SIZE_LIMITS}")

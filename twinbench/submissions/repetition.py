@@ -20,7 +20,7 @@ FALSE_ALARM = 0.008
 """The chance that an honest submission fails, over all tests of all its runs together: within the 1 % that is
 promised."""
 OVERSTATED = 0.15
-"""The overstatement whose chance to be found is told beforehand: a claim of 15 points more resolved cases."""
+"""The overstatement for which the power is reported beforehand: a claim of 15 points more resolved cases."""
 ASSUMED_NOISE = 0.15
 """The share of cases on which two honest runs are assumed to disagree, where a run has no trials to measure it by."""
 

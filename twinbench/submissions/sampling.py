@@ -28,7 +28,7 @@ def order_of_drawing(names: Iterable[str], *, digest: str, nonce: str, purpose: 
 
 
 def draw(names: Iterable[str], number: int | None, *, digest: str, nonce: str, purpose: str) -> list[str]:
-    """Draw so many of these names, or all; other arguments as of ``order_of_drawing``.
+    """Draw ``number`` of these names, or all if it is None; for the other arguments see ``order_of_drawing``.
 
     Returns:
         The names that were drawn, in alphabetical order.

@@ -22,7 +22,7 @@ _KEY = re.compile(r"(SHA256:[A-Za-z0-9+/=]{20,60})")
 
 
 class SignatureError(ValueError):
-    """Why a signature does not hold, as a sentence."""
+    """Raised when a signature is not valid; the message is a sentence."""
 
 
 def sign(manifest: bytes, key: Path) -> bytes:

@@ -94,7 +94,7 @@ class CheckContext(Protocol):
             schema: JSON schema of the answer.
 
         Raises:
-            CausedError: no attempt brought an answer, or the spending cap is reached.
+            CausedError: every attempt failed, or the spending cap is reached.
         """
         ...
 

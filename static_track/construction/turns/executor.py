@@ -101,7 +101,7 @@ class SingleTurnExecutor:
     pool: LiveManifest
     found: TurnTasks
     asked: Mapping[str, CandidateSource]
-    """Where each candidate is asked, by candidate id."""
+    """Where each candidate is called, by candidate id."""
     calls: BuildCalls
     programs: Programs | None
     judge: _Judge | None

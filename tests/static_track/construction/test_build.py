@@ -120,7 +120,7 @@ def test_a_lost_execution_is_no_failed_downgrade(tmp_path: Path) -> None:
     out = tmp_path / "out"
     ran = twinbench("bank", "build", config, "--out", out)
     assert ran.code == 1
-    assert "a-1 is unfinished: no attempt brought a readable response: no route to host" in ran.err
+    assert "a-1 is unfinished: no attempt got a readable response: no route to host" in ran.err
     assert "b-1: left out" in ran.err
     flag.touch()
     before = len(begun(out))

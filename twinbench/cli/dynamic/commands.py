@@ -98,7 +98,7 @@ def grade(
         Path | None,
         typer.Argument(
             metavar="RUN",
-            help="A run directory: grade all its patches again; no model is asked.",
+            help="A run directory: grade all its patches again; no model is called.",
             show_default=False,
             autocompletion=completion.runs,
         ),

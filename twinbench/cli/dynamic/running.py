@@ -172,7 +172,7 @@ def run(
         typer.Option(
             "--tiers",
             metavar="TIER=MODEL,...",
-            help="With --outcomes: the model of that table that stands for each tier of the pool.",
+            help="With --outcomes: the model of that table that represents each tier of the pool.",
             show_default=False,
         ),
     ] = None,
