@@ -59,7 +59,7 @@ class CrossValidation(Board):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is to be said of how the routers were trained."""
+        """Notes on how the routers were trained."""
         best = self.best_constant
         constant = "" if best is None else best.router
         verdicts = [f"{router}: {self.verdict(router)} the best constant, {constant}." for router in self.differences]
@@ -102,9 +102,9 @@ def cross_validate(
     A router without ``fit`` is used as it is. If training on a fold fails, the rows of that fold are errors.
 
     Args:
-        judge: of the part of the bank that the folds are of.
-        specs: of routers.
-        folds: of that part.
+        judge: the evaluator of the part of the bank that was split into folds.
+        specs: the specs of routers.
+        folds: the folds of that part.
         training: how routers are trained on folds.
         resampling: how trajectories are drawn again; None: no intervals and no ranks.
 

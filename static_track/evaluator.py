@@ -155,7 +155,7 @@ class Evaluator:
 
         Args:
             lines: specs of routers, and what was answered elsewhere.
-            resampling: as for ``board``.
+            resampling: see ``board``.
         """
         wanted = [
             self._make_line(self._routers.load(each), reference=False)

@@ -21,7 +21,7 @@ FEWEST = 2
 
 @dataclass(frozen=True)
 class Fold:
-    """What is predicted together, and what a router is trained on for that; trajectories by number."""
+    """The trajectories that are predicted together, and those that a router is trained on for that, by number."""
 
     name: str
     test: tuple[int, ...]
@@ -40,7 +40,7 @@ class Folds:
 
     @property
     def title(self) -> str:
-        """What they are, for a table."""
+        """A description of the folds, for a table."""
         if self.by == "workload":
             return f"each of {format_count(len(self.folds), 'workload')} left out in turn"
         return f"{len(self.folds)} folds by group (seed {self.seed})"

@@ -54,7 +54,7 @@ class _Row:
     prompt_usd: Sequence[Sequence[float]]
     """The prompt's cost to each tier, by the tier that answered the call before; of a first row all are alike."""
     spoken: Sequence[int]
-    """Tokens of the recorded answer by tier; 0 of a trajectory's last row, after which nobody asks for it."""
+    """Tokens of the recorded answer by tier; 0 for a trajectory's last row, after which it is not needed."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,9 @@ class TrainedRows:
 
         Args:
             router: one that was trained.
-            trajectories: of the rows.
+            trajectories: the trajectories of the rows.
             manifest: rates and cache lifetime.
-            features: of the bank's rows, if they are known.
+            features: the features of the bank's rows, if they are known.
         """
         self._output_usd = np.array([float(each.prices.output) for each in manifest.candidates()])
         rows = (_priced(router, each, manifest, features) for each in trajectories)

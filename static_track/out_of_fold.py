@@ -34,7 +34,7 @@ class FoldTraining:
     seed: int = 0
     """The seed of training."""
     fit: FitLimits = field(default_factory=FitLimits)
-    """What training may take, for each fold."""
+    """The limits of training, for each fold."""
     workers: int = 1
     """How many folds are trained and evaluated at the same time, each in a process of its own if there are several."""
 
@@ -52,7 +52,7 @@ class FoldTraining:
 
 @dataclass(frozen=True)
 class _FoldJob:
-    """What another process needs to train a router on the other folds and to ask it about one."""
+    """What another process needs to train a router on the other folds and to let it decide one fold."""
 
     store: Path
     bank: str
@@ -71,7 +71,7 @@ class _FoldJob:
 
 @dataclass(frozen=True)
 class _FoldAnswer:
-    """What a router answered for the rows of a fold."""
+    """A router's answers for the rows of a fold."""
 
     predictions: Predictions | None
     """None if the router cannot be trained."""

@@ -51,7 +51,7 @@ class Predictions:
 
     @property
     def warnings(self) -> list[str]:
-        """What is to be said of a router beside its failure, each as the end of a sentence."""
+        """Notes on a router beside its failure, each as the end of a sentence."""
         found = [] if (slow := self._slow_decision) is None else [slow]
         if self.llm_failure is not None and self.failure is None:
             found.append(

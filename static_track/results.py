@@ -86,7 +86,7 @@ class CachedScore:
     given_up: bool = False
     """Whether the router was stopped; such a score is shown but never cached."""
     own: RouterLlmCost | None = None
-    """What the router's own LLM calls cost; None where it made none."""
+    """The cost of the router's own LLM calls, in USD; None if it made none."""
     parts: TrajectoryParts | None = None
     """The contribution of each trajectory; None if it was not requested."""
     in_sample: bool = False

@@ -1,4 +1,4 @@
-"""What a submission names of a bank: the part that is scored, and what its router was trained on."""
+"""The parts of a bank that a submission names: the one that is scored, and the one its router was trained on."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def check_in_sample(
     """Check that a router was not trained on what it is scored on, or that the submission says so.
 
     Args:
-        recogniser: of the part.
+        recogniser: recognises rows of the part.
         part: what is claimed.
         predicted: the predictions, which may be marked.
         trained: the trained routers among the submission's files.

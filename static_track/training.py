@@ -45,10 +45,10 @@ def train(
 
     Args:
         judge: whose rates, tokenizers and limits hold.
-        spec: of the router.
+        spec: the router's spec.
         out: the folder that is made.
         part: to train on; None: the judge's.
-        seed: of the order in which trajectories are given, and of random generators in the router's process.
+        seed: seed of the order in which trajectories are given, and of random generators in the router's process.
         fit: what training may take.
 
     Raises:
@@ -108,9 +108,9 @@ def training_trajectories(
 
     Args:
         judge: whose rates, tokenizers and cache lifetime hold.
-        part: of its bank.
-        seed: of their order.
-        features: of the bank's rows, for built-in routers; None: they read them themselves.
+        part: the part of its bank.
+        seed: seed of their order.
+        features: the features of the bank's rows, for built-in routers; None: they read them themselves.
     """
     bank, manifest = judge.bank, judge.manifest
     cursor = bank.cursor()
@@ -216,7 +216,7 @@ def _data(judge: Evaluator, part: BankPart, numbers: Sequence[int]) -> dict[str,
 
 
 def _target(locate: Located) -> str:
-    """What an artefact calls the place of its router."""
+    """Return the place of a router as its artefact records it."""
     if locate.kind == "file":
         return Path(locate.place["target"]).name
     return str(locate.identity["built-in"] if locate.kind == "built-in" else locate.place["target"])

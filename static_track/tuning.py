@@ -107,9 +107,9 @@ def tune(
     """Try the settings of a router, and choose the best.
 
     Args:
-        judge: of the part of the bank that settings are compared on.
-        spec: of the router; arguments in it are kept for every setting.
-        folds: of that part, for a router that learns: each row is answered by what was trained on the other folds.
+        judge: the evaluator of the part of the bank on which settings are compared.
+        spec: the router's spec; arguments in it are kept for every setting.
+        folds: folds of that part, for a router that learns: each row is answered by what was trained on the others.
             None: a router that is used as it is, such as a rule or a trained router.
         values: the values to try, by setting; None: those that the built-in router declares.
         by: one of ``CRITERIA``.

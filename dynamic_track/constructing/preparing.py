@@ -157,7 +157,7 @@ class Providers:
     """The provider for each seed; simulated models depend on the seed, a gateway is the same for all seeds.
 
     Args:
-        work: of the executor.
+        work: the executor's inputs.
         folder: where simulated models record what they billed.
         open_: closes the providers in the end.
     """

@@ -78,7 +78,7 @@ def prepare_rehearsal(
     Args:
         choice: the tasks, each with declared edits; default: our own 21.
         pool: the live pool that is simulated, by name or file.
-        seeds: of the session keys and of the models' random choices.
+        seeds: seeds of the session keys and of the models' random choices.
         skills: the models' declared skills, by name or file.
         faults: the share of attempts that fail, and how, such as ``0.1:429,cut``; None: no attempt fails.
         actions: how models state the commands to run, ``tool`` or ``text``.

@@ -69,7 +69,7 @@ class Rehearsal:
         """Make the models of a run.
 
         Args:
-            seed: of their random choices.
+            seed: seed of their random choices.
             memory: the file that keeps what their prompt caches hold, for a run that is continued.
         """
         return SimulatedModels(self.known, self.pool, seed=seed, faults=self.faults, skills=self.skills, memory=memory)
@@ -155,7 +155,7 @@ def rehearse(
         rehearsal: what the runs have in common.
         routers: the specs of the routers.
         folder: for the run directories.
-        limits: of each run.
+        limits: the limits of each run.
         runs_at_once: how many runs are executed at once.
         cases_at_once: how many cases of a run are executed at once at most; None: as many as the nodes take.
         stop: ends all runs early.

@@ -111,7 +111,7 @@ class LeasedNodes:
     """Nodes as one execution of a run uses them: their containers have its lease.
 
     Args:
-        lease: of the execution; whoever makes this holds the run's lock.
+        lease: the lease of the execution; the caller holds the run's lock.
     """
 
     def __init__(self, lease: Lease) -> None:

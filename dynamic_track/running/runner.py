@@ -121,7 +121,7 @@ def run_jobs(
         run: the run directory, for files of ended trials.
         journal: the run's journal, open for writing.
         recorded: the recordings of trials so far.
-        lease: of this execution, for the labels of containers.
+        lease: the lease of this execution, for the labels of containers.
         verdicts: the store of verdicts.
         graded: whether submitted patches are graded.
         breaker: whether to stop if the first trials are all lost to one infrastructure cause (``Breaker``).

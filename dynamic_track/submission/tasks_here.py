@@ -18,7 +18,7 @@ from twinbench.submissions.trained import TrainedRouter
 
 @dataclass(frozen=True)
 class TasksHere:
-    """The places where a maintainer has the tasks of runs."""
+    """Sources of the tasks of runs on the maintainer's machine."""
 
     tasks: str | None = None
     """A set's name, a file or a folder; None: under the name that the run has for it."""

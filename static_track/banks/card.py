@@ -56,7 +56,7 @@ class DataFile:
 
 @dataclass(frozen=True)
 class BankCard:
-    """What a card says of a bank."""
+    """The content of a bank's card."""
 
     name: str
     rows: int
@@ -218,7 +218,7 @@ def _rows_in(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _shape(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what a card says of the rows' form, as arguments of ``BankCard``."""
+    """Return a card's statements about the rows' form, as arguments of ``BankCard``."""
     found: set[str] = set()
     texts_only = True
     for row in rows:

@@ -93,11 +93,11 @@ class LabelledRowModel(RowModel):
 
 
 _PLACES = ("id", "benchmark", "instance_id", "step_index", "total_steps")
-"""What says of a row which call of which trajectory it is."""
+"""The fields that identify a row's call and trajectory."""
 
 
 def foreign_row(row: Any) -> str | None:
-    """What a file's first row is, where it is nothing that was meant as a row of a bank; None where it may be one."""
+    """Return what is wrong with a file's first row if it cannot be meant as a row of a bank; None if it may be one."""
     if not isinstance(row, dict) or any(field in row for field in _PLACES):
         return None
     fields = ", ".join(map(repr, [*row][:_MOST_FIELDS_SHOWN])) or "no field"

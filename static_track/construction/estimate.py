@@ -60,7 +60,7 @@ def estimate(
 
     Args:
         settings: the configuration.
-        directory: of the build, whose seeds say how many steps tasks have, where it exists.
+        directory: the build's directory; if it exists, its seeds give the number of steps of tasks.
         steps: how many are assumed of a task without a seed; default: the mean of the seeds, else ``ASSUMED_STEPS``.
         progress: called as the executor prepares tasks.
 

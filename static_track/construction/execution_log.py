@@ -134,7 +134,7 @@ class ExecutionLog:
         return None if line is None else line.hints
 
     def hints_usd(self, task: str) -> Decimal:
-        """What a proposer was paid for the hints of a task."""
+        """The cost of the proposer's hints for a task, in USD."""
         line = self._hints.get(task)
         return Decimal(0) if line is None else line.cost_usd
 
@@ -143,8 +143,8 @@ class ExecutionLog:
 
         Args:
             task: the task of the seed.
-            hints: that it gave.
-            paid_usd: what it was paid for them.
+            hints: the hints that it gave.
+            paid_usd: their cost.
 
         Raises:
             OSError: it cannot be written; the file is as it was.

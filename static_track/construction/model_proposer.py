@@ -70,7 +70,7 @@ class ModelProposer:
 
     @property
     def spent_usd(self) -> Decimal:
-        """What its answers cost in this sitting."""
+        """The cost of its answers in this execution, in USD."""
         return self._spent_usd
 
     def propose(self, task: ConstructionTask, seed: Execution) -> Sequence[str]:

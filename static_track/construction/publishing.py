@@ -128,11 +128,11 @@ class Publication:
     ladder: Ladder
     spent_usd: Decimal
     requests: Callable[[Execution], Iterable[Hashable]]
-    """Return what was sent at each step of an execution; equal if the response cache gives the same answer."""
+    """Returns what was sent at each step of an execution; equal if the response cache gives the same answer."""
     recordings: Iterable[bytes]
     """The lines of the recordings."""
     proposer_usd: Decimal
-    """What the proposer was paid for the hints."""
+    """The cost of the proposer's hints, in USD."""
     review: Mapping[str, ReviewLine]
     """The last verdict on each row."""
 

@@ -72,7 +72,7 @@ def withdraw_from_leaderboard(division: str, name: str, reason: str, *, results:
 
     Args:
         division: static, live, open or rehearsal.
-        name: of the entry.
+        name: the entry's name.
         reason: why, in words.
         results: the folder of entries and commitments.
 

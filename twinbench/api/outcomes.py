@@ -78,13 +78,13 @@ def import_outcomes(
 
     Args:
         paths: files (CSV, JSON lines, JSON, Parquet), folders of JSON files, directories of runs.
-        name: of the table.
+        name: the name of the table.
         columns: by field (``model``, ``task``, ``resolved``, ``cost_usd``, ``workload``, ``trial``, ``steps``), the
             column that holds it, where its name does not say so.
-        model: of all outcomes, where the files do not say.
+        model: the model of all outcomes, if the files do not name it.
         workload: likewise.
         origin: where the files are from, for whoever uses the table.
-        licence: of them.
+        licence: the licence of the files.
         note: what anyone who is shown its numbers must be told.
         replace: take the place of a table of that name.
         store: the store's folder; default as on the command line.
@@ -178,11 +178,11 @@ def outcomes_power(
 
     Args:
         table: its name.
-        models: that are compared; none is all.
+        models: the models that are compared; none is all.
         workload: needed where the table has several.
         only: globs over tasks; none is all.
         split: a named part of the tasks, such as ``heldout100``.
-        tasks: that the experiment would have; default: as many as are chosen.
+        tasks: the number of tasks of the experiment; default: as many as are chosen.
         difference: points of resolved tasks that it should find.
         power: the chance that it should find them with.
         penalty_usd: for an unresolved task; default: that of the locked live pool.
@@ -240,7 +240,7 @@ def foresee_cases(
         table: its name.
         tiers: the model of each tier, two or more.
         cases: the ids of the tasks.
-        trials: of each.
+        trials: the number of trials of each case.
         penalty_usd: for an unresolved case; default: that of the locked live pool.
         store: the store's folder; default as on the command line.
 

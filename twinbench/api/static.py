@@ -274,7 +274,7 @@ def explain(
         router: a spec or a router object.
         bank: the bank's name in the store; default: the embedded bank.
         split: use only this part of the bank.
-        order_seed: as for ``score``.
+        order_seed: see ``score``.
         limit: the largest number of steps of each kind; None: all.
         store: the store's folder; default as on the command line.
     """
@@ -346,7 +346,7 @@ def curve(
         bank: its name in the store; default: the embedded bank.
         split: only this part of the bank.
         tokenizers: the tokenizer set.
-        order_seed: of the order of trajectories.
+        order_seed: seed of the order of trajectories.
         no_cache: run again what the store already holds.
         weak: the tier for calls below the threshold.
         strong: the tier for the others.

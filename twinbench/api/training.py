@@ -44,7 +44,7 @@ def train(
         bank: its name in the store; default: the embedded bank.
         out: the folder that is made.
         split: the part to train on, such as ``train``; instances of heldout100 are left out of whatever it is.
-        seed: of the order of trajectories, and of random generators in the router's process.
+        seed: seed of the order of trajectories, and of random generators in the router's process.
         fit: what training may take.
         tokenizers: the tokenizer set, ``offline`` or ``native``.
         prices: the static manifest with rates and cache lifetime, by name or file.

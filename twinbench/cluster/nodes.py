@@ -96,7 +96,7 @@ class ClusterNodes:
         lost: Callable[[ClusterNode, str], None],
         left_out: Callable[[str], None],
     ) -> None:
-        """Ask for nodes.
+        """Request nodes.
 
         Args:
             ray: the module, connected.

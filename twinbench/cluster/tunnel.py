@@ -49,8 +49,8 @@ def open_tunnel(
         address: where the node listens.
         secret: which both ends know.
         purpose: one of ``DOCKER``, ``MEASURE``, ``WATCH``.
-        timeout_s: of the connection that is returned; None: it has none.
-        tls: of the cluster's certificates; None: the connection is not encrypted.
+        timeout_s: the timeout of the connection that is returned; None: it has none.
+        tls: the context with the cluster's certificates; None: the connection is not encrypted.
 
     Raises:
         OSError: the node cannot be reached.
@@ -89,7 +89,7 @@ class TunnelServer:
             secret: which both ends know.
             admitted: the addresses from which connections are accepted.
             serve: what serves a connection, by its purpose; it is closed afterwards.
-            tls: of the cluster's certificates; None: connections are not encrypted.
+            tls: the context with the cluster's certificates; None: connections are not encrypted.
         """
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._listener = socket.socket(family, socket.SOCK_STREAM)
@@ -103,7 +103,7 @@ class TunnelServer:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Where it listens."""
+        """The address at which it listens."""
         host, port = self._listener.getsockname()[:2]
         return host, port
 

@@ -63,7 +63,7 @@ def build_image(
 
     Args:
         engine: the container engine.
-        name: of the image.
+        name: the image's name.
         dockerfile: its text; the images from which it starts must be present or pullable.
         files: the context.
         progress: called at each step.

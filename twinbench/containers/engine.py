@@ -114,7 +114,8 @@ class Engine:
         own.
 
         Args:
-            address: as in ``DOCKER_HOST``; related variables (such as ``DOCKER_CERT_PATH``) apply to it too.
+            address: the engine's address, as in ``DOCKER_HOST``; related variables (such as ``DOCKER_CERT_PATH``)
+                apply to it too.
 
         Raises:
             NoEngineError: no engine answers; the message says what to do.

@@ -59,7 +59,7 @@ def remove_older_executions(engine: Engine, lease: Lease) -> int:
 
     Args:
         engine: the Docker engine.
-        lease: of the present execution.
+        lease: the lease of the present execution.
 
     Returns:
         How many there were.

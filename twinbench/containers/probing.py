@@ -77,7 +77,7 @@ class RemoteProbe:
     """Measures another machine, at most once a second; what cannot be measured is unknown.
 
     Args:
-        asked: says what is free there.
+        asked: reports what is free on the machine.
     """
 
     def __init__(self, asked: Asked) -> None:
@@ -98,7 +98,7 @@ class RemoteProbe:
             return self._found
 
     def close(self) -> None:
-        """End what says it."""
+        """Close the source of measurements."""
         self._asked.close()
 
 
@@ -117,7 +117,7 @@ def parse_measured(output: str) -> Measured:
 
 
 def measured_from_json(text: bytes) -> Measured:
-    """Read what a node of a cluster says.
+    """Parse a measurement of a cluster's node.
 
     Raises:
         ValueError: it is something else.
@@ -138,7 +138,7 @@ def is_on_this_machine(address: str, info: Any) -> bool:
     so name and memory have to agree too.
 
     Args:
-        address: of the engine, such as ``unix:///var/run/docker.sock``, or docker-py's own for a Unix socket.
+        address: the engine's address, such as ``unix:///var/run/docker.sock``, or docker-py's own for a Unix socket.
         info: what the engine reports about itself.
     """
     return (

@@ -92,7 +92,7 @@ class Shell:
         """Start the shell.
 
         Args:
-            api: of the engine.
+            api: the engine's API.
             container: the id of a running container.
             interpreter: the program that runs a command, which is its last argument.
             environment: variables beside those of the image.

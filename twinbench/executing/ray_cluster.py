@@ -25,7 +25,7 @@ def parse_executor(executor: str, address: str | None, wait_s: float) -> RayClus
     Args:
         executor: ``threads`` or ``ray``.
         address: the address of the cluster's head, only with ``ray``.
-        wait_s: as in `RayCluster`.
+        wait_s: see `RayCluster`.
 
     Raises:
         UsageError: the executor does not exist, or an address is given with ``threads``.

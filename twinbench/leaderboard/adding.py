@@ -33,7 +33,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Listed:
-    """What became of a submission in one division."""
+    """The entry that a submission got in one division."""
 
     division: Division
     name: str
@@ -82,8 +82,8 @@ def withdraw_entry(results: Path, division: Division, name: str, reason: str, no
 
     Args:
         results: the folder ``results`` of a checkout.
-        division: of the entry.
-        name: of the entry.
+        division: the entry's division.
+        name: the entry's name.
         reason: why, in words.
         now: UTC time, such as 2026-11-30T08:00:00Z.
 

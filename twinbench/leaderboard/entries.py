@@ -198,7 +198,7 @@ def write_version(folder: Path, version: Version, *, earlier: Path | None = None
     """Write a version as the current one of an entry: all of it or nothing.
 
     Args:
-        folder: of the entry.
+        folder: the entry's folder.
         version: what becomes current.
         earlier: where the version that is current so far is kept; None: it is replaced.
 

@@ -42,8 +42,8 @@ def rank_estimates(estimates: Sequence[Estimate], level: float) -> Ranking:
     all pairs keeps the chance of any false difference below 1 - ``level``.
 
     Args:
-        estimates: of each result.
-        level: of the intervals, and of the ranking.
+        estimates: the estimate of each result.
+        level: the level of the intervals, and of the ranking.
     """
     size = len(estimates)
     better = _better_pairs(estimates, level)

@@ -191,7 +191,7 @@ def _name_result(result: Mapping[str, Any], met: set[str]) -> str:
     """The model of a leaderboard's result; one that occurs there again is called by its folder or date too.
 
     Args:
-        result: of a board.
+        result: a result of a leaderboard.
         met: names of that board so far, to which this one is added.
     """
     name = str(result.get("name"))

@@ -1,4 +1,4 @@
-"""From a request to load a router to an object that can be asked: imported, and made with its arguments.
+"""Load a router on request: import it, and make an object with its arguments.
 
 Standard library only: it is part of a router's own process.
 """
@@ -124,7 +124,7 @@ def _has_route(made: Any) -> bool:
 
 
 def _describe_returned(made: Any, attribute: str) -> str:
-    """What a function returned that makes no router: it is the function that is at fault."""
+    """Return the error message about a factory that returned something other than a router."""
     what = f"the class {made.__name__}" if inspect.isclass(made) else show_object(made)
     return (
         f"{attribute}() returned {what}, which is not a router: a function that makes a router returns an object with "
@@ -133,7 +133,7 @@ def _describe_returned(made: Any, attribute: str) -> str:
 
 
 def _construct(found: Any, attribute: str, arguments: Mapping[str, str], folder: Path) -> Any:
-    """What a class or a factory makes of the arguments; a function of one call, with its settings; or what is there."""
+    """Make a router: call a class or factory with its arguments, bind a function's settings, or return an object."""
     if not inspect.isclass(found) and callable(getattr(found, "route", None)):
         if arguments:
             raise ArgumentError(f"{attribute} is a router already, which takes no arguments: name its class")

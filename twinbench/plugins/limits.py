@@ -25,11 +25,11 @@ class RouterLoadError(TwinbenchError):
 
 
 class RouterRefusedError(UsageError):
-    """A router whose name or arguments are wrong, or that is none: found out only when its code was loaded."""
+    """A router whose name or arguments are wrong, or an object that is not a router, found when its code was loaded."""
 
 
 NOT_LOADED = (RouterLoadError, RouterRefusedError)
-"""What is raised where a router cannot be loaded."""
+"""Errors that are raised when a router cannot be loaded."""
 
 
 @runtime_checkable

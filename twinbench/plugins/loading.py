@@ -69,7 +69,7 @@ class LoadedRouter:
     """The fingerprint; None if it is unknown (an instance, an endpoint), so that results are never cached."""
     _opener: Callable[[tuple[Candidate, ...], RouterLlm], contextlib.AbstractContextManager[Router]]
     identity: Mapping[str, Any] | None = field(default=None, repr=False)
-    """What the fingerprint is of."""
+    """The content of the fingerprint."""
     may_ask: bool = True
     """Whether the router may ask an LLM through twinbench: built-in routers do not, endpoints pay for their own calls.
     """
@@ -125,7 +125,7 @@ def load_router(spec: str | RouterLike, limits: PluginLimits | None = None) -> L
 
 
 def locate_for_training(spec: str, limits: PluginLimits) -> Located:
-    """Where the router is that ``spec`` names, and what it depends on, so that it can be trained.
+    """Locate the router that ``spec`` names, and what it depends on, so that it can be trained.
 
     Raises:
         UsageError: nothing is found under that name, the router cannot be trained, or an argument names a file.
@@ -160,7 +160,7 @@ def open_for_training(
 
 
 def load_trained(parsed: RouterSpec, limits: PluginLimits) -> LoadedRouter:
-    """A router that was trained, as its folder has it.
+    """Load a trained router from its folder.
 
     Raises:
         UsageError: the folder is damaged, or another release's.
@@ -351,7 +351,7 @@ def _locate(spec: RouterSpec, limits: PluginLimits) -> Located:
 
 
 def _described(spec: RouterSpec, request: dict[str, Any], limits: PluginLimits) -> RouterDescription:
-    """What ``describe`` says where the router will run.
+    """Return the result of ``describe`` in the environment where the router will run.
 
     Raises:
         UsageError: there is no such router.

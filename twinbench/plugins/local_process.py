@@ -191,7 +191,7 @@ class LocalProcess(RouterProcess):
 
 
 class _Output:
-    """What a process and all that it started print: a file of which only the end is kept."""
+    """The output of a process and its descendants: a file of which only the end is kept."""
 
     def __init__(self) -> None:
         self.file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by whoever made this

@@ -53,11 +53,11 @@ class RouterOutput:
         return self._kept.get(router, b"").decode("utf-8", "replace")
 
     def before_failure(self, router: str) -> str | None:
-        """The last that a router printed before it first failed; None where it did not fail, or printed nothing."""
+        """Return the end of a router's output before its first failure; None if it did not fail or printed nothing."""
         return self._before_failure.get(router) or None
 
     def failures(self) -> dict[str, str]:
-        """The same of each router that failed and had printed something."""
+        """Return the output before its first failure of each router that failed and had printed something."""
         return {router: text for router, text in self._before_failure.items() if text}
 
 

@@ -189,7 +189,7 @@ class LlmDigitClassifierPredictor:
         self._classifier = classifier
 
     def predict(self, row: dict[str, Any]) -> TierPrediction:
-        """What the classifier says of the row's conversation."""
+        """Return the classifier's result for the row's conversation."""
         prompt = published_text.classifier_prompt(row["messages"], row.get("functions"))
         found = self._classifier.predict_tier_id(prompt)
         return TierPrediction(found.tier_id, found.usage)
@@ -336,8 +336,8 @@ def read_arguments(constructor: Any, texts: Mapping[str, str], folder: Path, lab
 
     Args:
         constructor: a class or a factory.
-        texts: of the spec.
-        folder: that relative paths start from; a router's process runs elsewhere.
+        texts: the texts of the spec.
+        folder: the folder that relative paths start from; a router's process runs elsewhere.
         label: what routers are called that must be called something.
     """
     found = dict(texts)

@@ -52,7 +52,7 @@ def _reasons(error: BaseException) -> Iterator[BaseException]:
 
 
 def _place(frames: traceback.StackSummary) -> str:
-    """Return the last line of the router's own code in a traceback; without one, the last line of installed code."""
+    """Return file and line of the last frame in the router's own code; without one, of the last in installed code."""
     foreign = [frame for frame in frames if _RUNTIME not in Path(frame.filename).parents and frame.filename[:1] != "<"]
     own = [frame for frame in foreign if not _is_installed(Path(frame.filename))]
     found = (own or foreign)[-1:]
@@ -71,7 +71,7 @@ def _text(error: BaseException) -> str:
 
 
 def _remedy(error: BaseException, arguments: Mapping[str, str]) -> str | None:
-    """What to do where the reason is what a router's process has and has not."""
+    """Return advice if the reason is what a router's process has or lacks."""
     text, frames = _text(error), traceback.extract_tb(error.__traceback__)
     if type(error).__name__ == "BdbQuit":
         return "a router's process has no terminal: debug the router in your own process, with twinbench.score(object)"

@@ -1,4 +1,4 @@
-"""A router trained in a process of its own, under limits of its own; what it saved comes out piece by piece."""
+"""A router trained in a process of its own, under limits of its own; its saved files are transferred in pieces."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class TrainingError(TwinbenchError):
 
 @dataclass(frozen=True)
 class FitLimits:
-    """What training may take; the limits of decisions are others (``PluginLimits``)."""
+    """Limits of training; ``PluginLimits`` has the limits of decisions."""
 
     fit_s: float = 900.0
     """How long ``fit`` may take, and ``save`` after it."""
@@ -72,18 +72,18 @@ class RouterInTraining(ProcessRouter):
             self._train(TRAINING, "fit", fit_s, {"step": "fit", "seed": seed})
 
     def save(self, folder: Path, code: Mapping[str, str], fit_s: float) -> list[str]:
-        """Let the router save, and write what it saved.
+        """Call the router's ``save``, and write the files that it saved.
 
         Args:
-            folder: an existing one, which gets ``learned`` and ``code``.
+            folder: an existing folder, in which ``learned`` and ``code`` are written.
             code: the paths of the files of its own code, by name.
-            fit_s: how long ``save`` may take.
+            fit_s: the time limit of ``save``.
 
         Returns:
-            The paths that were written, from the folder.
+            The paths that were written, relative to the folder.
 
         Raises:
-            TrainingError: it failed, or saved what cannot be kept.
+            TrainingError: it failed, or its files cannot be kept.
         """
         sizes = self._train(SAVING, "save", fit_s, {"step": "save", "code": dict(code)}).files
         if len(sizes) > MOST_FILES or sum(sizes.values()) > MAX_ANSWER_BYTES or min(sizes.values(), default=0) < 0:

@@ -47,7 +47,7 @@ def require_router_factory(found: Any, attribute: str) -> None:
 
 
 def adapt(router: Any, models: Mapping[str, str]) -> LiveAdapter | StaticAdapter:
-    """A published router behind our interface.
+    """Wrap a published router in our interface.
 
     Args:
         router: has ``select`` or ``predict``.
@@ -137,7 +137,7 @@ class StaticAdapter:
 
 
 def _describe_answer(method: str, answer: object, wanted: str, instead: str) -> str:
-    """What a method answered, and what it should have."""
+    """Return the error message about a method's answer of a wrong type."""
     if inspect.isawaitable(answer):
         if inspect.iscoroutine(answer):
             answer.close()  # nobody awaits it, about which Python would print a warning

@@ -137,7 +137,7 @@ def check_candidates(
 
     Args:
         gateway: the gateway.
-        candidates: of the pool.
+        candidates: the pool's candidates.
         within_s: the time limit of each question.
         progress: called with the number of candidates that are done.
     """

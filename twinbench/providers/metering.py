@@ -27,7 +27,7 @@ def open_metered_llm(
     option: str = _OPTION,
     who: str = "routers",
 ) -> Iterator[MeteredLlm | None]:
-    """What routers ask an LLM through; None without an address.
+    """Open the metered handle through which routers call an LLM; None without an address.
 
     Args:
         api_base: the OpenAI-compatible gateway, such as ``https://host/v1``.

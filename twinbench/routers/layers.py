@@ -32,8 +32,8 @@ def choose_tiers(layer: str, suffices: Floats, costs: Floats, *, tau: float | Fl
             largest weighted sum of P and of 1 - cost / the highest cost (Avengers-Pro).
         suffices: P(k suffices), shape (calls, tiers).
         costs: the cost of each tier in USD, same shape.
-        tau: of ``threshold`` and ``conformal``; one number, or one for each call, shape (calls, 1).
-        weight: of P against cost, from 0 to 1, of ``topsis`` and ``weighted``; likewise.
+        tau: the threshold of ``threshold`` and ``conformal``; one number, or one for each call, shape (calls, 1).
+        weight: the weight of P against cost, from 0 to 1, in ``topsis`` and ``weighted``; likewise.
 
     Returns:
         The position of the chosen tier, shape (calls,).

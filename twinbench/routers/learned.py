@@ -139,10 +139,10 @@ class Learned(ABC):
         """Return what is to be kept, as arrays by name.
 
         Args:
-            words: of each call, shape (calls, words that are kept), each of length 1 or 0.
-            numbers: of each call, shape (calls, STEP_FEATURES), standardised.
-            labels: of each call, 0 to 3.
-            groups: of each call, as a number.
+            words: the word vector of each call, shape (calls, words that are kept), each of length 1 or 0.
+            numbers: the step features of each call, shape (calls, STEP_FEATURES), standardised.
+            labels: the label of each call, 0 to 3.
+            groups: the group of each call, as a number.
         """
 
     @abstractmethod
@@ -150,7 +150,7 @@ class Learned(ABC):
         """Return P(label ≤ k) of one call for k = 0, 1, 2.
 
         Args:
-            words: of the call, as ``_learn`` had them.
+            words: the word vector of the call, as in ``_learn``.
             numbers: likewise.
         """
 

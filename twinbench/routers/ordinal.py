@@ -54,7 +54,7 @@ def logistic(inputs: Any, targets: Any, penalty: float) -> Any:
     Args:
         inputs: shape (rows, features), the last of them 1, which is hardly penalised.
         targets: shape (rows, models), 0 or 1.
-        penalty: of the squared length of the weights, as a number of rows.
+        penalty: the penalty on the squared length of the weights, as a number of rows.
 
     Returns:
         Shape (features, models).

@@ -67,7 +67,7 @@ def check_name(kind: str, name: object) -> str:
 
 
 def outcomes_hint(name: str) -> str | None:
-    """What to do with a file that was given where the name of a table of outcomes belongs; None where it is none."""
+    """Return advice about a file that was given in the place of a table of outcomes; None if it is not a file."""
     if not path_exists(Path(name)):
         return None
     stem = _stem(name)
@@ -82,7 +82,7 @@ def _stem(name: str) -> str:
 
 
 def _import_hint(name: str) -> str | None:
-    """What to do with a file that was given where the name of a bank belongs; None where it is none."""
+    """Return advice about a file that was given in the place of a bank's name; None if it is not a file."""
     file = Path(name)
     if not file.name.endswith(SUFFIXES) and not ("/" in name and path_exists(file)):
         return None
@@ -105,7 +105,7 @@ class Store:
         return self.root / "banks" / check_name("bank", name)
 
     def pointer(self, name: str) -> dict[str, Any] | None:
-        """What the bank's pointer says, or None where there is no such bank."""
+        """Return the content of the bank's pointer, or None if there is no such bank."""
         path = self.bank_dir(name) / "bank.json"
         try:
             content = json.loads(path.read_text("utf-8"))
@@ -130,7 +130,7 @@ class Store:
         return content if isinstance(content, str) and _SHA256.fullmatch(content) else None
 
     def pointer_exists(self, name: str) -> bool:
-        """Whether there is a bank of that name; a text that can be no name is none."""
+        """Return whether there is a bank of that name; False for an invalid name."""
         return _NAME.fullmatch(name) is not None and (self.bank_dir(name) / "bank.json").is_file()
 
     def bank_names(self) -> list[str]:

@@ -11,7 +11,7 @@ from twinbench.submissions.fields import Count, Digest, Document, Line
 
 
 class Commitment(Document):
-    """What one execution of a run will be of: a small file, to be posted before the run."""
+    """What one execution of a run will consist of: a small file, to be posted before the run."""
 
     format: Literal["twinbench commitment 1"] = "twinbench commitment 1"
     plan: Digest

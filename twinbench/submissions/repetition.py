@@ -84,7 +84,7 @@ def rerun_power(cases: int, level: float, noise: float = ASSUMED_NOISE, overstat
 
     Args:
         cases: how many are run again.
-        level: of the one-sided test.
+        level: the level of the one-sided test.
         noise: the share of cases on which two honest runs disagree.
         overstated: by which share the claim resolves more than it should.
     """
