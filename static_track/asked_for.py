@@ -91,10 +91,10 @@ class RouterLoader:
         loaded = load_router(router, self._plugins)
         if loaded.artefact is None:
             return loaded
-        self._trained[loaded.name] = admitted = self._admitted(loaded, read_seen(loaded.artefact.seen))
+        self._trained[loaded.name] = admitted = self._admit(loaded, read_seen(loaded.artefact.seen))
         return admitted
 
-    def _admitted(self, loaded: LoadedRouter, seen: Seen) -> LoadedRouter:
+    def _admit(self, loaded: LoadedRouter, seen: Seen) -> LoadedRouter:
         if not (overlap := self._recogniser.overlap(seen)):
             return loaded
         if not self._in_sample:

@@ -109,7 +109,7 @@ class Entry:
 
 @dataclass(frozen=True, repr=False)
 class Setting:
-    """What comparable scores share: the part of a bank, the protocol, and the resampling."""
+    """The conditions that comparable scores share: the part of a bank, the protocol, and the resampling."""
 
     bank: BankInfo
     split: str | None

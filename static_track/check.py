@@ -324,7 +324,7 @@ class _Checker:
 
 @cache
 def _odd_prompt(what: str) -> Prompt:
-    """One of the unusual conversations; to count the tokens of a long one takes a second, so they are counted once."""
+    """Make one of the unusual conversations; cached, since counting the tokens of a long one takes a second."""
     return make_prompt(ODD[what])
 
 

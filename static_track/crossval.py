@@ -199,7 +199,7 @@ def _tuned_cascade(judge: Evaluator, folds: Folds) -> Predictions:
 
 
 def _combined(parts: TrajectoryParts, wanted: set[tuple[str, str]]) -> float:
-    """Combined over some trajectories; minus infinity where it is undefined."""
+    """Return Combined over some trajectories; minus infinity if it is undefined."""
     pairs = zip(parts.workloads, parts.instances, strict=True)
     places = [place for place, pair in enumerate(pairs) if pair in wanted]
     workloads, instances = ([names[place] for place in places] for names in (parts.workloads, parts.instances))

@@ -54,7 +54,7 @@ class Folds:
 
 
 def folds_by_group(bank: Bank, split: BankPart, count: int, seed: int) -> Folds:
-    """Folds of about the same size, dealt like the parts of a split: by workload and highest label.
+    """Make folds of about the same size, dealt like the parts of a split: by workload and highest label.
 
     Args:
         bank: opened.

@@ -107,7 +107,7 @@ class RouterSample:
         """Why the sample is too small for intervals; None if it is not."""
         fewest = self._resampling.fewest_clusters
         if self.groups < fewest:
-            return f"only {self._counted(self.groups)}, but an interval at this level needs {fewest}"
+            return f"only {self._format_size(self.groups)}, but an interval at this level needs {fewest}"
         rows = self._trajectories.sum_by_group(self._routers[0].values[:, [ROWS]])
         shares = np.array([rows[part].sum() for part in self._clusters.slices]) / rows.sum()
         alike = shares**2 / np.array(self._clusters.sizes)
@@ -115,12 +115,12 @@ class RouterSample:
             most = int(alike.argmax())
             return (
                 f"workload {self._clusters.strata[most]} has {100 * shares[most]:.0f} % of all rows in "
-                f"only {self._counted(self._clusters.sizes[most])}; the effective number is {1 / alike.sum():.1f}, "
+                f"only {self._format_size(self._clusters.sizes[most])}; the effective number is {1 / alike.sum():.1f}, "
                 f"but an interval at this level needs {fewest}"
             )
         return None
 
-    def _counted(self, number: int) -> str:
+    def _format_size(self, number: int) -> str:
         return format_trajectories(number) if self._trajectories.single else format_count(number, "group")
 
     @cached_property

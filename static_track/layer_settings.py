@@ -89,13 +89,13 @@ class TrainedRows:
         """Ask for the probabilities of each row, and price it.
 
         Args:
-            router: one that was trained.
+            router: a trained router.
             trajectories: the trajectories of the rows.
             manifest: rates and cache lifetime.
             features: the features of the bank's rows, if they are known.
         """
         self._output_usd = np.array([float(each.prices.output) for each in manifest.candidates()])
-        rows = (_priced(router, each, manifest, features) for each in trajectories)
+        rows = (_price_rows(router, each, manifest, features) for each in trajectories)
         priced = sorted(rows, key=len, reverse=True)
         self._places = [_Place.of([row for row in each if row is not None]) for each in zip_longest(*priced)]
         self.row_nos = np.concatenate([place.row_nos for place in self._places])
@@ -140,7 +140,7 @@ class TrainedRows:
         return np.concatenate(chosen, axis=1)
 
 
-def _priced(
+def _price_rows(
     router: Learned, trajectory: Trajectory, manifest: StaticManifest, features: RowFeatures | None
 ) -> list[_Row]:
     """Return the rows of a trajectory, with the prompt's cost after each tier: each is led through all of it."""

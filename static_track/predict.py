@@ -121,7 +121,7 @@ def predict(
     Args:
         router: the router, with its optional hooks.
         bank: an opened bank.
-        manifest: has the candidates' rates and the cache TTL.
+        manifest: the manifest with the candidates' rates and the cache TTL.
         split: the part of the bank.
         base_file: a sidecar file with the token counts of another tokenizer set.
         salt: the salt of the session keys.

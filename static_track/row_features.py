@@ -100,11 +100,11 @@ def _read(judge: Evaluator) -> RowFeatures:
     in_order = [found[row_no] for row_no in range(bank.info.rows)]
     return RowFeatures(
         np.cumsum([0, *(len(each.buckets) for each in in_order)]),
-        _joined([each.buckets for each in in_order]).astype(np.min_scalar_type(WORD_BUCKETS - 1)),
-        _joined([each.values for each in in_order]),
+        _concatenate([each.buckets for each in in_order]).astype(np.min_scalar_type(WORD_BUCKETS - 1)),
+        _concatenate([each.values for each in in_order]),
         np.array([each.numbers for each in in_order]),
     )
 
 
-def _joined(lists: Sequence[Sequence[float]]) -> Any:
+def _concatenate(lists: Sequence[Sequence[float]]) -> Any:
     return np.concatenate([np.array(each, float) for each in lists])

@@ -82,7 +82,7 @@ def pack_predictions(
         order_seed: the seed of the order in which the router sees trajectories.
         in_sample: also take a trained router that was trained on the part; the submission says so.
         plugins: limits of the router's process.
-        store: has the bank.
+        store: the store with the bank.
         progress: called as the work proceeds.
 
     Raises:
@@ -155,8 +155,8 @@ class StaticVerification:
 
         Args:
             router: the name that results are to have, the router's spec.
-            store: has the banks.
-            findings: takes the checks.
+            store: the store with the banks.
+            findings: collects the checks.
             progress: called as the work proceeds.
         """
         for name in EMBEDDED:
@@ -189,7 +189,7 @@ class StaticVerification:
         """Verify predictions on one bank.
 
         Args:
-            part: what is claimed.
+            part: the part of the submission, with its claims.
             file: the predictions, where they are now.
             trained: the trained routers among the submission's files.
             again: how the router is called again; None: it is not called.
@@ -246,7 +246,7 @@ class StaticVerification:
         self, subject: str, part: StaticPart, bank: Bank, split: BankPart, claimed: Predictions, again: AskedAgain
     ) -> None:
         manifest = static_manifest()
-        chosen = _sampled(bank, split, again, subject)
+        chosen = _draw_sample(bank, split, again, subject)
         own = NoRouterLlm()
         try:
             loaded = load_router(again.spec, again.plugins)
@@ -288,7 +288,7 @@ class StaticVerification:
         self._findings.add("decisions", subject, Status.failed, what, value=len(differing), level=Level.ask)
 
 
-def _sampled(bank: Bank, split: BankPart, again: AskedAgain, subject: str) -> BankPart:
+def _draw_sample(bank: Bank, split: BankPart, again: AskedAgain, subject: str) -> BankPart:
     """Draw whole trajectories of a part until about as many rows as wanted are in the sample."""
     if again.rows is None:
         return split

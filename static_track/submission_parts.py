@@ -67,10 +67,10 @@ def check_in_sample(
 
     Args:
         recogniser: recognises rows of the part.
-        part: what is claimed.
+        part: the part of the submission, with its claims.
         predicted: the predictions, which may be marked.
         trained: the trained routers among the submission's files.
-        findings: takes the check.
+        findings: collects the checks.
 
     Returns:
         Whether the result is one on what the router was trained on, declared or not.
@@ -98,7 +98,7 @@ def check_training(bank: Bank, trained: TrainedRouter, parts: Sequence[StaticPar
         bank: the one that it names, by its digest.
         trained: the trained router.
         parts: the submission's, whose splits may be that of the training data.
-        findings: takes the check.
+        findings: collects the checks.
     """
     data, subject = trained.manifest.data, trained.folder
     told = bank.info.name if data.part is None else f"the part {data.part} of {bank.info.name}"

@@ -44,10 +44,10 @@ def train(
     """Train a router on a part of the judge's bank; instances of heldout100 are left out.
 
     Args:
-        judge: whose rates, tokenizers and limits hold.
+        judge: the evaluator, with its rates, tokenizers and limits.
         spec: the router's spec.
         out: the folder that is made.
-        part: to train on; None: the judge's.
+        part: the part to train on; None: the evaluator's.
         seed: seed of the order in which trajectories are given, and of random generators in the router's process.
         fit: what training may take.
 
@@ -107,7 +107,7 @@ def training_trajectories(
     """The trajectories of a part as routers are trained on them.
 
     Args:
-        judge: whose rates, tokenizers and cache lifetime hold.
+        judge: the evaluator, with its rates, tokenizers and cache lifetime.
         part: the part of its bank.
         seed: seed of their order.
         features: the features of the bank's rows, for built-in routers; None: they read them themselves.

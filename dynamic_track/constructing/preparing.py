@@ -158,7 +158,7 @@ class Providers:
 
     Args:
         work: the executor's inputs.
-        folder: where simulated models record what they billed.
+        folder: the folder in which simulated models record what they billed.
         open_: closes the providers in the end.
     """
 

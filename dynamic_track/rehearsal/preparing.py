@@ -141,9 +141,9 @@ def rehearse_routers(
     """Run routers live on small tasks and simulated models, in real containers, without any cost.
 
     Args:
-        rehearsal: what all runs have in common.
+        rehearsal: the common settings of the runs.
         routers: the specs of at least one router.
-        folder: for the run directories ``ROUTER/seed-SEED``; existing runs are continued. Default: a new folder.
+        folder: the folder of run directories ``ROUTER/seed-SEED``; existing runs are continued. Default: a new folder.
         resampling: how tasks are resampled; None: no intervals, tests and ranks.
         workers: how many runs are executed at once, one case of each; with a cluster, how many cases each node executes
             at once.

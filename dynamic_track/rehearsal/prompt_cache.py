@@ -34,7 +34,7 @@ class PromptCache:
 
     Args:
         ttl_s: how long a prefix is kept after its last use.
-        clock: gives the time where a call does not.
+        clock: gives the time if a call does not.
         tokens: counts the tokens.
     """
 

@@ -152,9 +152,9 @@ def rehearse(
 
     Args:
         places: the nodes for containers, which all runs share; they have the images, or build them.
-        rehearsal: what the runs have in common.
+        rehearsal: the common settings of the runs.
         routers: the specs of the routers.
-        folder: for the run directories.
+        folder: the folder of the run directories.
         limits: the limits of each run.
         runs_at_once: how many runs are executed at once.
         cases_at_once: how many cases of a run are executed at once at most; None: as many as the nodes take.

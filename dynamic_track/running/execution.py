@@ -105,7 +105,7 @@ class RunSetup:
 
 @dataclass(frozen=True)
 class Provider:
-    """Who answers (a response source), and the clock."""
+    """A response source and its clock."""
 
     source: ResponseSource
     secrets: Sequence[str] = ()

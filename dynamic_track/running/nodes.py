@@ -93,7 +93,7 @@ def is_node_lost(places: Places[Node], node: Node, trial: TrialOutcome, notify: 
 
     Args:
         places: all nodes.
-        node: where the trial ran.
+        node: the node where the trial ran.
         trial: its outcome.
         notify: called with the reason, if that is not known yet.
     """

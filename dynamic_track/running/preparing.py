@@ -192,7 +192,7 @@ class PreparedRun:
 
     @property
     def sources(self) -> dict[str, Any]:
-        """Where tasks and pool are, as ``plan.json`` says it."""
+        """The sources of tasks and pool, as in ``plan.json``."""
         return {"tasks": self.request.choice.tasks, "dataset": self.request.choice.dataset, "pool": self.request.pool}
 
     def commit(self) -> tuple[Path, Commitment]:

@@ -117,7 +117,7 @@ def run_jobs(
     Args:
         executor: runs the jobs on nodes.
         jobs: the trials.
-        context: what the trials have in common.
+        context: the common context of the trials.
         run: the run directory, for files of ended trials.
         journal: the run's journal, open for writing.
         recorded: the recordings of trials so far.

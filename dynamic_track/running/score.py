@@ -178,8 +178,8 @@ def score_trials(
     """Score trials under a pool's penalty.
 
     Args:
-        trials: those that ended.
-        pool: has the penalty.
+        trials: the trials that ended.
+        pool: the pool, with the penalty.
         begun_usd: what was spent on trials that have not ended, in USD.
         not_loaded: why the router could not be loaded the last time; None where it was.
     """

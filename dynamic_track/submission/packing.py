@@ -45,7 +45,7 @@ def pack_run(path: Path, name: str) -> PackedRun:
 
     Args:
         path: the run's directory; nothing in it is changed.
-        name: what the run is called in the archive.
+        name: the run's name in the archive.
 
     Raises:
         UsageError: there is no such run, it was imported, or it has a link, a pipe or a device.

@@ -91,8 +91,8 @@ def read_untrusted_plan(folder: Path, *, pool: str, tasks: str | None, dataset: 
     Args:
         folder: the run's directory, which is a copy.
         pool: the pool's name, or its file on this machine.
-        tasks: where the tasks are on this machine; None: under the set's name, where the plan has one.
-        dataset: where they are taken from.
+        tasks: the source of the tasks on this machine; None: the set's name, if the plan has one.
+        dataset: the source of the data set.
 
     Raises:
         UsageError: there is no plan.

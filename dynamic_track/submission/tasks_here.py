@@ -46,12 +46,12 @@ def check_in_sample(
     """Check that a router was not trained on the tasks that it was run on, or that the submission says so.
 
     Args:
-        part: what is claimed.
+        part: the part of the submission, with its claims.
         plan: the run's, in which such a router's name is marked.
         cases: ids of the run's cases.
-        here: where the tasks are; where they are not, they are known by their ids alone.
+        here: the tasks on this machine; missing ones are known by their ids alone.
         trained: the trained routers among the submission's files.
-        findings: takes the check.
+        findings: collects the checks.
 
     Returns:
         Whether the result is one on what the router was trained on, declared or not.

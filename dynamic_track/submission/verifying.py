@@ -76,12 +76,12 @@ def verify_run(
     """Verify a run from a copy of its directory.
 
     Args:
-        part: what is claimed.
+        part: the part of the submission, with its claims.
         folder: the copy, whose files are plain; its plan is written anew.
         router: the submission's router.
-        findings: takes the checks.
+        findings: collects the checks.
         pool_file: the pool's manifest out of the archive.
-        here: where the tasks are on this machine.
+        here: the tasks on this machine.
         posted: the maintainer's folder of commitments that were posted.
         against: directories of other runs, which must not have the same responses.
         trained: the trained routers among the submission's files.

@@ -107,11 +107,13 @@ class BankCard:
 
     def _rows(self) -> str:
         heads = ("Workload", "Rows", *TIER_LABELS)
-        rows = [(name, sum(found.values()), *map(found.__getitem__, TIER_LABELS)) for name, found in self._counted()]
+        rows = [
+            (name, sum(found.values()), *map(found.__getitem__, TIER_LABELS)) for name, found in self._label_counts()
+        ]
         told = f"{format_count(self.rows, 'row')}, {format_trajectories(self.trajectories, self.groups)}.\n"
         return f"{told}\n{_table(heads, rows)}" if rows else told
 
-    def _counted(self) -> Iterator[tuple[str, Counter[str]]]:
+    def _label_counts(self) -> Iterator[tuple[str, Counter[str]]]:
         every: Counter[str] = Counter()
         for name, found in self.labels.items():
             every.update(found)

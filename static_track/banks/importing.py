@@ -194,7 +194,7 @@ class ParsedBank:
 
 
 def read_bank(path: str, progress: Progress = no_progress) -> tuple[Source, ParsedBank]:
-    """All rows of a file, checked.
+    """Read and check all rows of a file.
 
     Raises:
         UsageError: no such file, no known format, or trajectories of an agent.
@@ -301,7 +301,7 @@ def store_bank(
     Args:
         parsed: the rows.
         name: the bank's name.
-        store: where it is stored.
+        store: the store to write to.
         source: the name of the imported file.
         source_sha256: the SHA-256 of the imported file.
         build_manifest: the manifest of the build that made the bank, which is kept with it; None if there is none.

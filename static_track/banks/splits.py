@@ -50,7 +50,7 @@ WHOLE_BANK = BankPart(None, None)
 
 @dataclass(frozen=True)
 class TrajectoryLabel:
-    """What a trajectory is stratified by: its workload and its highest label."""
+    """The stratum of a trajectory: its workload and its highest label."""
 
     trajectory: int
     workload: str

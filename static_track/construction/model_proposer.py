@@ -70,7 +70,7 @@ class ModelProposer:
 
     @property
     def spent_usd(self) -> Decimal:
-        """The cost of its answers in this execution, in USD."""
+        """The cost of its answers since the build was started, in USD."""
         return self._spent_usd
 
     def propose(self, task: ConstructionTask, seed: Execution) -> Sequence[str]:
@@ -133,7 +133,7 @@ def open_model(settings: Mapping[str, Any], ladder: Ladder) -> Iterator[ModelPro
 
     Args:
         settings: the table ``[proposer]``: ``api_base``, ``api_key_env``, ``pool``, ``candidate`` and ``usd``, the most
-            that it may spend in one sitting.
+            that it may spend each time the build is started.
         ladder: the tiers of the build.
 
     Raises:

@@ -79,7 +79,7 @@ class BuildIdentity(_Model):
         return Ladder.from_tiers(self.tiers, self.search.cascade)
 
     def search_rules(self) -> SearchRules:
-        """What decides which downgrades are accepted."""
+        """Return the rules that decide which downgrades are accepted."""
         return SearchRules(parse_step_rule(self.search.step_rule), self.search.repeats)
 
     def includes_tasks_of(self, other: BuildIdentity) -> bool:

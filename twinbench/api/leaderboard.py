@@ -47,7 +47,7 @@ def add_to_leaderboard(
         report: the JSON of its verification; None: it is verified now, as ``verify_submission`` does unasked.
         results: the folder of entries and commitments.
         supersede: whether it may take the place of an entry that, by signature or contact, somebody else submitted.
-        store: has the banks, where it is verified now.
+        store: the store with the banks, if it is verified now.
         progress: called as the work proceeds.
 
     Raises:

@@ -83,9 +83,9 @@ def import_outcomes(
             column that holds it, where its name does not say so.
         model: the model of all outcomes, if the files do not name it.
         workload: likewise.
-        origin: where the files are from, for whoever uses the table.
+        origin: the origin of the files, for users of the table.
         licence: the licence of the files.
-        note: what anyone who is shown its numbers must be told.
+        note: a caveat that has to be shown with its numbers.
         replace: take the place of a table of that name.
         store: the store's folder; default as on the command line.
 
@@ -120,7 +120,7 @@ def headroom(
     resampling: Resampling | None = DEFAULT_RESAMPLING,
     store: Path | str | None = None,
 ) -> Headroom:
-    """What routing among some models could win at most, by a table of outcomes.
+    """Compute the most that routing among some models could win, by a table of outcomes.
 
     Args:
         table: its name.
@@ -128,7 +128,7 @@ def headroom(
         workload: needed where the table has several.
         only: globs over tasks; none is all.
         split: a named part of the tasks, such as ``heldout100``.
-        penalty_usd: for an unresolved task; default: that of the locked live pool.
+        penalty_usd: the penalty for an unresolved task; default: that of the locked live pool.
         sensitivity: the chance that a cascade's verifier accepts a right solution.
         specificity: the chance that it rejects a wrong one.
         resampling: how tasks are drawn again for intervals; None: without these.
@@ -174,7 +174,7 @@ def outcomes_power(
     resampling: Resampling | None = DEFAULT_RESAMPLING,
     store: Path | str | None = None,
 ) -> Power:
-    """What an experiment with some models could find, by a table of outcomes.
+    """Compute which differences an experiment with some models could detect, by a table of outcomes.
 
     Args:
         table: its name.
@@ -185,7 +185,7 @@ def outcomes_power(
         tasks: the number of tasks of the experiment; default: as many as are chosen.
         difference: points of resolved tasks that it should find.
         power: the chance that it should find them with.
-        penalty_usd: for an unresolved task; default: that of the locked live pool.
+        penalty_usd: the penalty for an unresolved task; default: that of the locked live pool.
         pilot: choose so many tasks to begin with; all models of the table take part.
         text: a file of tasks with their texts, the texts by task, or ``verified``: whether they predict verdicts.
         against: another table, whose results for the same models are compared.
@@ -234,14 +234,14 @@ def foresee_cases(
     penalty_usd: float | None = None,
     store: Path | str | None = None,
 ) -> Forecast:
-    """What planned cases may cost and show, by the workload of a table that has most of them.
+    """Forecast what planned cases may cost and show, by the workload of a table that has most of them.
 
     Args:
         table: its name.
         tiers: the model of each tier, two or more.
         cases: the ids of the tasks.
         trials: the number of trials of each case.
-        penalty_usd: for an unresolved case; default: that of the locked live pool.
+        penalty_usd: the penalty for an unresolved case; default: that of the locked live pool.
         store: the store's folder; default as on the command line.
 
     Raises:

@@ -52,7 +52,7 @@ _ADVICE = "What is none, such as a test's key in a repository: --no-secret FILE:
 
 
 class SubmissionInfo(Document):
-    """What only the submitter knows: name and contact, title, licence."""
+    """The submitter's statements: name and contact, title, licence."""
 
     name: Slug
     title: Line

@@ -48,7 +48,7 @@ ASKED_ROWS = 200
 
 @dataclass(frozen=True)
 class Repetition:
-    """What of the live runs is done again; None: nothing, 0: everything."""
+    """How many parts of each live run are repeated; None: nothing, 0: everything."""
 
     grade: int | None = None
     """How many patches of each run are graded again."""
@@ -287,13 +287,13 @@ class _Verification:
             why = "the router's files are not those of its fingerprint: it was not called"
         else:
             try:
-                return self._isolated()
+                return self._require_strict_limits()
             except CausedError as error:  # everything else can be verified without an engine
                 why = f"the router was not called again, since there is no strict isolation here: {error}"
         self._findings.add("decisions", ROUTER_FOLDER, Status.warned, why, level=Level.ask)
         return None
 
-    def _isolated(self) -> PluginLimits:
+    def _require_strict_limits(self) -> PluginLimits:
         limits = self._plugins()
         if limits.isolation is None:
             raise UsageError("a submission's router is called in strict isolation only")
@@ -364,7 +364,7 @@ class _Verification:
         if wanted.replay is not None and runs:
             self._levels.append(Level.replay)
             router = own if trusted else None
-            limits = None if router is None else self._isolated()
+            limits = None if router is None else self._require_strict_limits()
             for run in runs:
                 replay_again(
                     run,
@@ -391,7 +391,7 @@ class _Verification:
         rerun = Rerun(
             wanted.rerun,
             router,
-            self._isolated() if wanted.router is None else PluginLimits(),
+            self._require_strict_limits() if wanted.router is None else PluginLimits(),
             wanted.api_base,
             wanted.api_key_env,
             wanted.run_usd,
@@ -409,7 +409,7 @@ def _runs_at(path: Path, folder: Path, number: int) -> Iterator[Path]:
 
     Args:
         path: a directory, or a submission.
-        folder: where a submission's runs are unpacked.
+        folder: the folder in which a submission's runs are unpacked.
         number: tells it from others.
 
     Raises:

@@ -30,7 +30,7 @@ _MOST_MORE_S = 1.0
 
 
 class AttemptLog(Protocol):
-    """Where the attempts of one call are recorded (``trial_log.CallLog``)."""
+    """The interface for recording the attempts of one call (``trial_log.CallLog``)."""
 
     def reserve(self, attempt: int, candidate: str, request: Request, reserved_usd: Decimal, /) -> None:
         """Record that an attempt is about to be sent, and the most that it may cost."""
@@ -107,7 +107,7 @@ class Attempts:
             request: the request to send.
             chosen: the model to call.
             worst_usd: the most that one attempt may cost.
-            log: where this call's attempts are recorded.
+            log: records this call's attempts.
             previous_attempts: how many attempts of this call are recorded already.
             switched: whether another candidate answered the trial's previous call.
 

@@ -183,7 +183,7 @@ class RoutedCall:
     session_header: str
     decider: Decider
     source: ResponseSource | None
-    """Where responses that are not recorded come from; None in a replay."""
+    """The source of responses that are not recorded; None in a replay."""
     trial_log: TrialLog
     budget: Budget
     clock: TrialClock
@@ -256,8 +256,10 @@ class RoutedCall:
     def _decide(self, call: Call, recorded: RecordedStep) -> Candidate:
         if recorded.decision is None:
             self.trial_log.refuse_beyond_end(call.step_index, "decision")
-        stands = recorded.decision is not None
-        deciding = JournalledDecision(self.session_header, call.step_index, log=self.trial_log, already_decided=stands)
+        decided_before = recorded.decision is not None
+        deciding = JournalledDecision(
+            self.session_header, call.step_index, log=self.trial_log, already_decided=decided_before
+        )
         try:
             with (
                 self.router_lock,

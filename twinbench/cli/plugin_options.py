@@ -147,7 +147,7 @@ DecisionTimeoutOption = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class PluginOptions:
-    """What the processes of routers may take, as options say."""
+    """Options for the limits of routers' processes."""
 
     python: PythonOption = None
     plugin_memory: PluginMemoryOption = 4096

@@ -24,7 +24,7 @@ _MOST_SHOWN = 10
 
 
 class Criterion(StrEnum):
-    """What a setting is chosen by."""
+    """The criterion by which a setting is chosen."""
 
     combined = "combined"
     cost_save = "cost-save"

@@ -176,10 +176,10 @@ def _prepare(connection: socket.socket, tls: ssl.SSLContext | None, *, server_si
     for name, value in _KEEPALIVE:
         if (option := getattr(socket, name, None)) is not None:
             connection.setsockopt(socket.IPPROTO_TCP, option, value)
-    return connection if tls is None else _encrypted(connection, tls, server_side=server_side)
+    return connection if tls is None else _encrypt(connection, tls, server_side=server_side)
 
 
-def _encrypted(connection: socket.socket, tls: ssl.SSLContext, *, server_side: bool) -> socket.socket:
+def _encrypt(connection: socket.socket, tls: ssl.SSLContext, *, server_side: bool) -> socket.socket:
     """Return a socket whose bytes go through a connection encrypted.
 
     It is one end of a pair, and a thread moves bytes between the other end and the connection: what uses the socket

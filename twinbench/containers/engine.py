@@ -105,7 +105,7 @@ class Engine:
 
     def __post_init__(self) -> None:
         if self._without_lease is None:
-            # Connections are closed with the last that uses the engine, where that is no ``with`` block.
+            # Connections are closed with the last user of the engine, if that is not a ``with`` block.
             weakref.finalize(self, self.client.close)
 
     @classmethod
@@ -147,7 +147,7 @@ class Engine:
         Args:
             tunnels: opens connections to it.
             probe: measures its machine.
-            node_lease: by which the node finds the containers that it removes when it ends.
+            node_lease: the label value by which the node finds the containers to remove when it ends.
 
         Raises:
             NoEngineError: the engine does not answer.

@@ -134,7 +134,7 @@ class Shell:
 
         Args:
             command: the interpreter's last argument; it ends at a NUL, which no argument can contain.
-            directory: where it runs.
+            directory: the working directory.
             keep_bytes: how much of its output is kept.
 
         Raises:

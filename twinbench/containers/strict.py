@@ -84,7 +84,7 @@ class StrictIsolation:
             UsageError: the container's user could not read that folder.
         """
         if "artefact" in request:
-            return _located_artefact(request)
+            return _locate_artefact(request)
         if request["kind"] != "file":
             return {**request, "path": [], "folder": "/tmp"}  # noqa: S108 - of the container
         file = Path(request["target"])
@@ -314,7 +314,7 @@ class ContainerProcess(RouterProcess):
         return float(told["memory_stats"].get("usage", 0)) / 2**20
 
 
-def _located_artefact(request: Mapping[str, Any]) -> dict[str, Any]:
+def _locate_artefact(request: Mapping[str, Any]) -> dict[str, Any]:
     """A request to load a trained router, whose folder is all that it sees of ours.
 
     Raises:

@@ -200,7 +200,7 @@ def write_version(folder: Path, version: Version, *, earlier: Path | None = None
     Args:
         folder: the entry's folder.
         version: what becomes current.
-        earlier: where the version that is current so far is kept; None: it is replaced.
+        earlier: the folder for the version that was current so far; None: it is replaced.
 
     Raises:
         TwinbenchError: a file would be too large, or the disk does not take it; the entry is as it was.

@@ -107,14 +107,14 @@ class BoardTable:
 
     @property
     def caveat(self) -> str | None:
-        """What has to be said wherever numbers of these conditions are shown; such numbers are not ranked."""
+        """A caveat to be shown with all numbers of these conditions, which are not ranked; None if there is none."""
         bank = self.setting.get("bank")
         caveat = bank.get("caveat") if isinstance(bank, dict) else None
         return caveat if isinstance(caveat, str) else None
 
     @property
     def title(self) -> str:
-        """What the results are of: a bank and its part, or a pool and the number of cases."""
+        """The title: a bank and its part, or a pool and the number of cases."""
         earlier = "" if self.current else ", earlier protocol"
         if self.kind == "static":
             bank = self.setting.get("bank")

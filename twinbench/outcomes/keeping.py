@@ -70,7 +70,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What the user who imports a table says about it: origin, licence and a note for its users."""
+    """The statements of the user who imports a table: origin, licence and a note for its users."""
 
     origin: str = ""
     licence: str = ""

@@ -53,7 +53,7 @@ class ReadOutcomes:
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """What the user says about the input files."""
+    """The user's statements about the input files."""
 
     columns: Mapping[str, str] = field(default_factory=dict)
     """The column that has each field, by field."""

@@ -85,7 +85,7 @@ class TrainingAnswer(_Frame):
 
 
 class SavedAnswer(_Frame):
-    """What ``save`` wrote, with the code of the router."""
+    """The files that ``save`` wrote, with the code of the router."""
 
     files: dict[str, int] = Field(description="a size in bytes by the path of each file")
 

@@ -40,7 +40,7 @@ def convert_arguments(
 
     Args:
         constructor: a class or a function.
-        texts: by name.
+        texts: the texts by name.
         folder: the folder that relative paths start from.
         given: a parameter that somebody else gives.
 

@@ -50,7 +50,7 @@ def parse_description(output: bytes) -> RouterDescription | RouterNotFoundReply:
         raise ValueError(f"its output has more than {MOST_DESCRIPTION_BYTES:,} bytes")
     try:
         content: Any = json.loads(output)
-        json.dumps(content, ensure_ascii=False).encode()  # fails on half a surrogate pair, which is no text
+        json.dumps(content, ensure_ascii=False).encode()  # fails on half a surrogate pair, which is not a text
         if isinstance(content, dict) and "not_found" in content:
             return RouterNotFoundReply.model_validate(content)
         return RouterDescription.model_validate(content)

@@ -46,7 +46,7 @@ class Fitting:
 
         Args:
             router: the one that is trained.
-            candidates: what it picks from.
+            candidates: the candidates that the router picks from.
             request: its ``step`` is ``take``, ``fit``, ``save`` or ``chunk``.
         """
         step = request["step"]

@@ -104,12 +104,12 @@ def load_router(spec: str | RouterLike, limits: PluginLimits | None = None) -> L
     parsed = parse_spec(spec)
     if parsed.kind == "built-in" and limits.watch:
         place = _place_of_built_in(parsed)
-        return _loaded(
+        return _make_loaded_router(
             spec, _built_in_identity(parsed), partial(_open_process_router, spec, place, limits), may_ask=False
         )
     if parsed.kind == "built-in":
         router = _make_built_in(parsed)
-        return _loaded(spec, _built_in_identity(parsed), partial(_open_instance, router), may_ask=False)
+        return _make_loaded_router(spec, _built_in_identity(parsed), partial(_open_instance, router), may_ask=False)
     if parsed.kind == "endpoint" and limits.isolation is not None:
         raise UsageError(f"router {spec!r} is an HTTP endpoint: --isolation strict has no network to reach it")
     if parsed.kind == "endpoint":
@@ -121,7 +121,7 @@ def load_router(spec: str | RouterLike, limits: PluginLimits | None = None) -> L
         return load_trained(parsed, limits)
     locate = _locate(parsed, limits)
     opener = partial(_open_process_router, spec, locate.place, limits)
-    return _loaded(spec, locate.identity | _conditions(limits), opener)
+    return _make_loaded_router(spec, locate.identity | _conditions(limits), opener)
 
 
 def locate_for_training(spec: str, limits: PluginLimits) -> Located:
@@ -193,7 +193,7 @@ def load_trained(parsed: RouterSpec, limits: PluginLimits) -> LoadedRouter:
         request["target"] = str(folder / CODE / manifest.target)
     if limits.isolation is not None:
         request = limits.isolation.locate(request)
-    found = _described(parsed, request, limits)
+    found = _run_describe(parsed, request, limits)
     identity = {
         "artefact": artefact.fingerprint,
         "arguments": dict(parsed.arguments),
@@ -201,10 +201,10 @@ def load_trained(parsed: RouterSpec, limits: PluginLimits) -> LoadedRouter:
         "distributions": found.distributions,
     }
     opener = partial(_open_process_router, parsed.text, request, limits)
-    return _loaded(parsed.text, identity | _conditions(limits), opener, artefact=artefact)
+    return _make_loaded_router(parsed.text, identity | _conditions(limits), opener, artefact=artefact)
 
 
-def _loaded(
+def _make_loaded_router(
     name: str,
     identity: Mapping[str, Any],
     opener: Callable[[tuple[Candidate, ...], RouterLlm], contextlib.AbstractContextManager[Router]],
@@ -330,7 +330,7 @@ def _locate(spec: RouterSpec, limits: PluginLimits) -> Located:
     }
     if limits.isolation is not None:
         request = limits.isolation.locate(request)
-    found = _described(spec, request, limits)
+    found = _run_describe(spec, request, limits)
     place = {
         **request,
         "kind": "trb" if spec.kind == "trb" else found.kind,
@@ -350,7 +350,7 @@ def _locate(spec: RouterSpec, limits: PluginLimits) -> Located:
     return Located(place, identity, found.kind, found.paths)
 
 
-def _described(spec: RouterSpec, request: dict[str, Any], limits: PluginLimits) -> RouterDescription:
+def _run_describe(spec: RouterSpec, request: dict[str, Any], limits: PluginLimits) -> RouterDescription:
     """Return the result of ``describe`` in the environment where the router will run.
 
     Raises:

@@ -25,7 +25,7 @@ WALLCLOCK_TTL_S = 300
 
 @dataclass(frozen=True)
 class ModelCacheView:
-    """What is known of a model's prompt cache."""
+    """The state of a model's prompt cache."""
 
     model_id: str
     last_call_ts: float | None = None
@@ -58,7 +58,7 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class RouterContext:
-    """What a live router is shown before a call."""
+    """The information that a live router gets before a call."""
 
     instance_id: str
     step_index: int
@@ -96,10 +96,10 @@ class FunctionRouter:
     rationale_prefix: str | None = None
 
     def select(self, ctx: RouterContext) -> RouterDecision:
-        """What the function says.
+        """Return the function's answer as a decision.
 
         Raises:
-            TypeError: it is neither.
+            TypeError: the answer is neither a model's name nor a decision.
         """
         answer = self.func(ctx)
         if isinstance(answer, str):
@@ -113,7 +113,7 @@ class FunctionRouter:
 
 
 def validate_decision(decision: Any, available_models: Sequence[str]) -> RouterDecision:
-    """``decision`` if it names an available model.
+    """Return ``decision`` if it names an available model.
 
     Raises:
         TypeError: it is not a ``RouterDecision``.
@@ -150,10 +150,10 @@ class FunctionPredictor:
         self._fn = fn
 
     def predict(self, row: dict[str, Any]) -> TierPrediction:
-        """What the function says.
+        """Return the function's answer as a prediction.
 
         Raises:
-            TypeError: it is not an integer.
+            TypeError: the answer is not an integer.
         """
         tier_id = self._fn(row)
         if not hasattr(tier_id, "__index__"):  # an integer of numpy is one too
@@ -175,7 +175,7 @@ class OpenAICompatRouterClassifier:
 
 @dataclass(frozen=True)
 class TierPredictionResult:
-    """What a classifier behind an LLM found."""
+    """The result of a classifier behind an LLM."""
 
     tier_id: int
     raw_content: str
@@ -332,13 +332,13 @@ def _repository_folders(name: str, path: Sequence[str]) -> list[str]:
 
 
 def read_arguments(constructor: Any, texts: Mapping[str, str], folder: Path, label: str) -> dict[str, str]:
-    """Arguments as the repository's command line gives them: texts, files by their whole path.
+    """Return arguments as the repository's command line gives them: texts, files by their whole path.
 
     Args:
         constructor: a class or a factory.
         texts: the texts of the spec.
         folder: the folder that relative paths start from; a router's process runs elsewhere.
-        label: what routers are called that must be called something.
+        label: the label of routers that require one.
     """
     found = dict(texts)
     for name, text in texts.items():

@@ -24,11 +24,11 @@ _VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*_(?:KEY|TOKEN|SECRET|HOM
 
 
 def describe_error(error: BaseException, arguments: Mapping[str, str] | None = None) -> str:
-    """What was raised and where, as the end of a sentence that begins with the name of what was called.
+    """Describe an exception and its place, as the end of a sentence that begins with the name of what was called.
 
     Args:
-        error: what was raised.
-        arguments: those of the router's spec, as texts.
+        error: the exception.
+        arguments: the arguments of the router's spec, as texts.
     """
     text = _text(error)
     frames = traceback.extract_tb(error.__traceback__)

@@ -39,26 +39,26 @@ class FitLimits:
     fit_s: float = 900.0
     """How long ``fit`` may take, and ``save`` after it."""
     memory_mib: int = 8192
-    """The most memory that the process may take, with all that it starts."""
+    """The memory limit of the process and all that it starts."""
 
 
 class RouterInTraining(ProcessRouter):
-    """A router in a process that trains it and asks it nothing; use as a context manager, which loads it."""
+    """A router in a process that trains it, without decisions; use as a context manager, which loads it."""
 
     def fit(self, trajectories: Iterable[Trajectory], total: int, seed: int, fit_s: float, progress: Progress) -> None:
         """Send the trajectories and let the router learn from them.
 
         Args:
             trajectories: in the order in which the router gets them.
-            total: how many they are.
-            seed: what Python's random generator is set to, and numpy's where the router has imported that.
-            fit_s: how long ``fit`` may take.
+            total: the number of trajectories.
+            seed: the seed of Python's random generator, and of numpy's if the router has imported numpy.
+            fit_s: the time limit of ``fit``.
             progress: called with the number of trajectories sent, then with the seconds of fitting.
 
         Raises:
-            TrainingError: it failed, or took too much.
-            NotTrainableError: it has no method ``fit``.
-            UsageError: it has no ``save`` or ``load``.
+            TrainingError: ``fit`` failed or exceeded a limit.
+            NotTrainableError: the router has no method ``fit``.
+            UsageError: the router has no ``save`` or ``load``.
         """
         if "fit" not in self._hooks:
             raise NotTrainableError(
@@ -121,7 +121,7 @@ class RouterInTraining(ProcessRouter):
     def _train(
         self, kind: AnswerKind[Answer, TrainingFailure], what: str, within_s: float, request: Mapping[str, Any]
     ) -> Answer:
-        """One step of the training."""
+        """Request one step of the training and return the answer."""
         assert self._process is not None  # noqa: S101 - used as a context manager
         try:
             answer = self._process.ask({"do": "train", **request}, kind, within_s, what)

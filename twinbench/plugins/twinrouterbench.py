@@ -50,7 +50,7 @@ def adapt(router: Any, models: Mapping[str, str]) -> LiveAdapter | StaticAdapter
     """Wrap a published router in our interface.
 
     Args:
-        router: has ``select`` or ``predict``.
+        router: an object with ``select`` or ``predict``.
         models: the model name that a live router knows a candidate by, by candidate id.
 
     Raises:

@@ -49,7 +49,7 @@ class Ordinal(Learned):
 
 
 def logistic(inputs: Any, targets: Any, penalty: float) -> Any:
-    """Weights of logistic models with an L2 penalty, by Newton's method.
+    """Fit the weights of logistic models with an L2 penalty, by Newton's method.
 
     Args:
         inputs: shape (rows, features), the last of them 1, which is hardly penalised.

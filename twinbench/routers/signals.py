@@ -158,7 +158,7 @@ def _seen(shown: str) -> tuple[float, bool, bool]:
 
 
 def _severity(lower: str) -> float:
-    """How bad an observation is, from its text in lower case."""
+    """Return the severity of an observation, from its text in lower case."""
     for worth, words in _SEVERITIES:
         if any(word in lower for word in words):
             return worth

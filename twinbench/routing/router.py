@@ -65,7 +65,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class CacheView:
-    """What a candidate's prompt cache would give this call."""
+    """The effect of a candidate's prompt cache on this call."""
 
     read_tokens: int
     """Prompt tokens that would be read from the cache instead of being paid in full."""
@@ -190,7 +190,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a call: usage, cost and text; never whether the answer was right, and never a wall-clock time."""
+    """The outcome of a call: usage, cost and text; never whether the answer was right, and never a wall-clock time."""
 
     session: str
     step_index: int

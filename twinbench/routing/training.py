@@ -14,7 +14,7 @@ from twinbench.routing.tiers import Tier
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What the built-in routers that learn read of a call (``twinbench/routers/features.py``)."""
+    """The features of a call that built-in learned routers use (``twinbench/routers/features.py``)."""
 
     buckets: Sequence[int]
     """Hashes of the words and pairs of words that occur in it, each once."""

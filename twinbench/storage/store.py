@@ -34,7 +34,7 @@ _NO_SPACE = os.strerror(errno.ENOSPC)  # DuckDB passes the system's words on, wi
 
 
 def default_store() -> Path:
-    """``TWINBENCH_STORE``, else ``results/store`` in a checkout, else a folder in the user's data directory."""
+    """Return ``TWINBENCH_STORE``, else ``results/store`` in a checkout, else a folder in the user's data directory."""
     if path := os.environ.get(STORE_VARIABLE):
         return Path(path)
     if root := resources.checkout_root():
@@ -54,7 +54,7 @@ OUTCOMES_KIND = "table of outcomes"
 
 
 def check_name(kind: str, name: object) -> str:
-    """``name`` if it can name a ``kind`` of thing in the store.
+    """Return ``name`` if it can name a ``kind`` of thing in the store.
 
     Raises:
         UsageError: it has characters that a file name should not have.

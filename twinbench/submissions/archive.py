@@ -163,7 +163,7 @@ def open_archive(path: Path) -> Iterator[Archive]:
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
             raise ArchiveError(f"not a zip file ({shorten(str(error), 200)})") from None
         with archive:
-            yield Archive(path, _checked(archive.infolist()), archive)
+            yield Archive(path, _check_entries(archive.infolist()), archive)
 
 
 def _refuse_directory(file: BinaryIO) -> None:
@@ -200,7 +200,7 @@ def _refuse_directory(file: BinaryIO) -> None:
     file.seek(0)
 
 
-def _checked(entries: list[zipfile.ZipInfo]) -> dict[str, int]:
+def _check_entries(entries: list[zipfile.ZipInfo]) -> dict[str, int]:
     sizes: dict[str, int] = {}
     seen: dict[str, str] = {}
     total = 0

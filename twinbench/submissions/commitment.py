@@ -15,7 +15,7 @@ class Commitment(Document):
 
     format: Literal["twinbench commitment 1"] = "twinbench commitment 1"
     plan: Digest
-    """Fingerprint of the run's identity and cases, which each sitting in the journal names."""
+    """Fingerprint of the run's identity and cases, which each execution in the journal names."""
     router: Line
     """The router's spec, without folders of the machine."""
     router_fingerprint: Digest | None

@@ -15,8 +15,8 @@ def doubts_left(
 
     Args:
         manifest: the submission's.
-        levels: what was done.
-        signature: what is known of its signature.
+        levels: the levels that were run.
+        signature: its signature, as far as it was verified.
     """
     found = [*_of_all(signature)]
     if manifest.static:

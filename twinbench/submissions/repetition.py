@@ -86,14 +86,14 @@ def rerun_power(cases: int, level: float, noise: float = ASSUMED_NOISE, overstat
         cases: how many are run again.
         level: the level of the one-sided test.
         noise: the share of cases on which two honest runs disagree.
-        overstated: by which share the claim resolves more than it should.
+        overstated: the share of cases by which the claim overstates.
     """
     from twinbench.statistics.planning import sign_test_power
 
     return sign_test_power(cases, min(1.0, noise + overstated), overstated, level=1 - 2 * level)
 
 
-def told_power(cases: int, level: float, noise: float | None) -> str:
+def describe_power(cases: int, level: float, noise: float | None) -> str:
     """Return the power in words, for a maintainer who is about to spend money."""
     assumed = ASSUMED_NOISE if noise is None else noise
     of = "as is assumed" if noise is None else "as its trials do"

@@ -58,7 +58,7 @@ class Doubt(Document):
 
 
 class SignatureFound(Document):
-    """What is known of a submission's signature."""
+    """The signature of a submission, as far as it was verified."""
 
     signed: bool
     key: Line | None = None

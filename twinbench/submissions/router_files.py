@@ -65,7 +65,7 @@ def gather_router(router: LoadedRouter, include: Sequence[str] = ()) -> Gathered
         for argument in identity["argument_files"]:
             files |= _argument_file(spec, argument, root)
         for glob in include:
-            files |= _included(glob, root)
+            files |= _find_included(glob, root)
     described = SubmittedRouter(
         spec=spec_in_archive(spec),
         identity=identity,
@@ -73,7 +73,7 @@ def gather_router(router: LoadedRouter, include: Sequence[str] = ()) -> Gathered
         files=tuple(sorted(files)),
     )
     needed = [] if spec.kind == "built-in" else _lacking(described)
-    return GatheredRouter(described, files, (_told_of(needed),) if needed else ())
+    return GatheredRouter(described, files, (_missing_wheels_note(needed),) if needed else ())
 
 
 def spec_in_archive(spec: RouterSpec) -> str:
@@ -94,7 +94,7 @@ def place_router(router: SubmittedRouter, folder: Path) -> str:
 
     Args:
         router: the manifest's router, which ``compare_identity`` found no contradiction in.
-        folder: where the archive's folder of its files is; such a file is written there.
+        folder: the extracted folder of the router's files; such a file is written there.
     """
     identity = router.identity or {}
     if not router.files or not folder.is_dir():
@@ -126,7 +126,7 @@ def _lacking(router: SubmittedRouter) -> list[str]:
     return sorted(_texts((router.identity or {}).get("distributions")))
 
 
-def _told_of(needed: Sequence[str]) -> str:
+def _missing_wheels_note(needed: Sequence[str]) -> str:
     return (
         f"the router imports {', '.join(needed[:_MOST_NAMED])}, which strict isolation has only where wheels are named "
         f"(--plugin-wheels) or are in a trained router's {WHEELS}/: otherwise it cannot be called again"
@@ -137,7 +137,7 @@ def wheel_problems(folder: Path) -> Iterator[str]:
     """Find wheels of trained routers that are not valid archives: they are unpacked when such a router is called.
 
     Args:
-        folder: where the archive's folder of the router's files is.
+        folder: the extracted folder of the router's files.
     """
     for wheel in sorted(folder.glob(f"*/{WHEELS}/*")):
         name = f"{ROUTER_FOLDER}/{wheel.relative_to(folder).as_posix()}"
@@ -159,7 +159,7 @@ def compare_identity(
     Args:
         router: the manifest's router.
         digests: the SHA-256 of every file of the archive, by its path.
-        read: gives the content of a file of the archive, of at most so many bytes.
+        read: returns the content of a file of the archive, given its path and largest size.
 
     Yields:
         Each contradiction as a sentence.
@@ -293,7 +293,7 @@ def _argument_file(spec: RouterSpec, argument: str, root: Path) -> dict[str, Pat
     return {f"{ROUTER_FOLDER}/{inner}": root / inner}
 
 
-def _included(glob: str, root: Path) -> dict[str, Path]:
+def _find_included(glob: str, root: Path) -> dict[str, Path]:
     if PurePosixPath(glob).is_absolute() or ".." in PurePosixPath(glob).parts:
         raise UsageError(f"--include {glob}: name files below {root}")
     found = {}

@@ -53,7 +53,7 @@ class CandidateSource:
 
 @dataclass
 class Spend:
-    """What an execution paid."""
+    """The cost of an execution."""
 
     usd: Decimal = Decimal(0)
     """Cost of all attempts, including failed ones."""

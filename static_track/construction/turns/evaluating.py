@@ -132,7 +132,7 @@ class AnswerCheck(Protocol):
 
         Args:
             answers: all answers of this execution so far, the newest last.
-            tools: what the check may use.
+            tools: the tools that the check may use.
 
         Raises:
             CausedError: an infrastructure problem prevented the decision.

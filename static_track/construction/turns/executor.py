@@ -127,7 +127,7 @@ class SingleTurnExecutor:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """What labels depend on."""
+        """The settings and versions that labels depend on."""
         return {
             "executor": "single-turn",
             "version": 1,

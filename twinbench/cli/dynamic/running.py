@@ -331,7 +331,7 @@ def _estimate_text(foreseen: Estimate, cap: Decimal | None) -> str:
 
 
 def _foreseen(prepared: PreparedRun, table: str, tiers: list[str]) -> Forecast:
-    """What a table of outcomes says of the planned cases."""
+    """Forecast the planned cases by a table of outcomes."""
     from twinbench.api.outcomes import foresee_cases
     from twinbench.cli.outcomes.options import pairs_of
 
@@ -345,7 +345,7 @@ def _foreseen(prepared: PreparedRun, table: str, tiers: list[str]) -> Forecast:
 
 
 def _print_plan(prepared: PreparedRun, foreseen: Forecast | None, *, json_: bool, output: str) -> None:
-    """What a run would do, and what a table of outcomes says of that."""
+    """Print what a run would do, and the forecast by a table of outcomes."""
     if json_:
         print_json(prepared.to_json() | ({} if foreseen is None else {"outcomes": foreseen.to_json()}), output)
         return

@@ -15,7 +15,7 @@ from twinbench.display.wording import format_count
 
 
 class Hopeless(StrEnum):
-    """What becomes of tasks that no tier solved."""
+    """What is done with tasks that no tier solved."""
 
     leave_out = "leave-out"
     high = "high"
