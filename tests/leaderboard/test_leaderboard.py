@@ -146,7 +146,7 @@ def test_one_commitment_is_of_one_run(results: Path) -> None:
     add(results, "mine", live_result(60, commitments=(digest,)), content="1")
     with pytest.raises(TwinbenchError, match=f"{digest[:12]}: two entries name it: mine, other"):
         add(results, "other", live_result(80, commitments=(digest,)), content="2")
-    with pytest.raises(TwinbenchError, match="2 runs of mine are under it"):
+    with pytest.raises(TwinbenchError, match="2 runs of mine name it"):
         add(results, "mine", live_result(80, commitments=(digest,)), content="a better run")
     # The same run again with more beside it is no second run.
     again = live_result(60, commitments=(digest,))

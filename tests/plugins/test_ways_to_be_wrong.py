@@ -65,7 +65,7 @@ REFUSED = [
     Way("TakesTyped", (2, r"it needs the argument 'k': add \?k=…")),
     Way("two", (2, r"it needs the argument 'llm': add \?llm=…")),
     Way("make", (2, r"it needs the argument 'k': add \?k=…")),
-    Way("returns_text", (2, r"returns_text\(\) returned 'low', which is no router: .* def returns_text\(call\)")),
+    Way("returns_text", (2, r"returns_text\(\) returned 'low', which is not a router: .* def returns_text\(call\)")),
     Way("AwaitsHook", (2, r"the method warm_up of AwaitsHook is async def, .*: write def warm_up\(self\)")),
     Way("YieldsInHook", (2, r"the method observe of YieldsInHook has a yield in it, so that nothing of it would run")),
     Way("HookTakesNone", (2, r"called with one argument, the session; define it as def start\(self, session\)")),

@@ -71,7 +71,7 @@ def test_a_name_stands_once_and_is_a_file_or_a_folder(tmp_path: Path, names: tup
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         path = zip_of(tmp_path / "a.zip", [(name, b"x") for name in names])
-    assert ": stands twice" in refusal(path) or "is a file, and no folder" in refusal(path)
+    assert ": is in it twice" in refusal(path) or "is a file, and no folder" in refusal(path)
 
 
 def test_other_packing_is_refused(tmp_path: Path) -> None:
