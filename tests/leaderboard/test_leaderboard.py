@@ -317,7 +317,7 @@ def test_links_strays_and_megabytes_are_found(results: Path, tmp_path: Path) -> 
     scores.unlink()
     scores.symlink_to(secret)
     found = [(each.subject, each.reason) for each in of(results, Status.failed)]
-    assert ("static/mine", "weights.bin is no file of an entry") in found
+    assert ("static/mine", "weights.bin does not belong in an entry") in found
     assert ("static/other", "scores.json is not a regular file") in found
     assert {subject for subject, _ in found} == {"static/mine", "static/other", "entries/stable", "entries/static/link"}
 
@@ -386,8 +386,8 @@ def test_a_check_that_fails_is_told_and_exits_with_1(results: Path, tmp_path: Pa
     summary = tmp_path / "summary.md"
     ran = leaderboard("check", "--summary", summary, results=results)
     assert ran.code == 1
-    assert "is no file of an entry" in ran.text.replace("\n", " ")
-    assert r"extra\|&lt;img&gt;.txt is no file of an entry" in summary.read_text()
+    assert "does not belong in an entry" in ran.text.replace("\n", " ")
+    assert r"extra\|&lt;img&gt;.txt does not belong in an entry" in summary.read_text()
 
 
 def test_what_cannot_be_done_is_refused(results: Path, tmp_path: Path) -> None:

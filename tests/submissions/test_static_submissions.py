@@ -213,7 +213,7 @@ def test_other_predictions_are_found(
 def test_other_files_of_the_router_are_found(packed: Path, tmp_path: Path, files: dict[str, bytes | None]) -> None:
     ran = verify(forge(packed, tmp_path / "forged.zip", files=files))
     assert failed(ran) == {"router-files"}
-    assert "not asked" in reasons(ran, "decisions")
+    assert "not called" in reasons(ran, "decisions")
 
 
 def test_a_file_that_is_not_as_the_manifest_says_ends_the_verification(packed: Path, tmp_path: Path) -> None:

@@ -185,7 +185,7 @@ def test_other_files_than_training_left_are_found(packed: Path, tmp_path: Path, 
     ran = verify(forge(packed, tmp_path / "forged.zip", files=files, manifest=listed))
     assert "router-files" in failed(ran) <= {"router-files", "in-sample"}
     assert told in reasons(ran, "router-files")
-    assert "not asked" in reasons(ran, "decisions")
+    assert "not called" in reasons(ran, "decisions")
 
 
 def test_wheels_go_in_and_have_to_be_sound(model: Path, tmp_path: Path) -> None:
