@@ -156,7 +156,7 @@ def load_task(folder: Path) -> dict[str, Any]:
 
 @contextmanager
 def _importing() -> Iterator[None]:
-    # Else swebench, and what it imports, reads the first .env file that lies above site-packages.
+    # Else swebench, and what it imports, reads the first .env file above site-packages.
     os.environ["PYTHON_DOTENV_DISABLED"] = "1"
     try:
         yield

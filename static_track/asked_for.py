@@ -1,4 +1,4 @@
-"""What a table is asked for: routers, prediction files and answers made elsewhere, each under the name that it gets."""
+"""The requested lines of a table: routers, prediction files and answers made elsewhere, each with its own name."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from twinbench.routing.accepting import RouterLike
 
 @dataclass(frozen=True)
 class Wanted:
-    """A line to come: how it is named, and under which fingerprint its predictions are kept (None: never)."""
+    """A line of the table: its name, and the fingerprint under which its predictions are kept (None: never)."""
 
     name: str
     reference: bool
     key: str | None
     asking_key: str | None = None
-    """Under which they are where the router asked an LLM itself; None where it cannot."""
+    """The key of the predictions if the router called an LLM itself; None if it cannot."""
     router: LoadedRouter | None = None
     file: str | None = None
     make: Callable[[], Predictions] | None = None
-    """Gives them, where they come neither from a router of this judge nor from a file."""
+    """Makes the predictions if they come neither from a router of this evaluator nor from a file."""
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Where to look for them."""
+        """The keys under which predictions may be kept."""
         return tuple(key for key in (self.key, self.asking_key) if key is not None)
 
     def cache_key_for(self, predictions: Predictions) -> str | None:
-        """Where to keep them; None where they may be others the next time, or nobody knows what they depend on."""
+        """Return the key for keeping predictions; None if they may differ next time, or their inputs are unknown."""
         if predictions.failure is not None or predictions.llm_failure is not None:
             return None
         return self.key if predictions.router_usd is None else self.asking_key
@@ -47,13 +47,13 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Answered:
-    """A line of a table whose answers are made by somebody else than the judge."""
+    """A line of a table whose answers are not made by the evaluator."""
 
     name: str
     make: Callable[[], Predictions]
-    """Gives an answer for each row of the judge's part; called where none are kept."""
+    """Makes an answer for each row of the evaluator's part; called if none are kept."""
     key: Mapping[str, Any] | None
-    """What the answers depend on beside bank, part and protocol; None where nobody knows, so that none are kept."""
+    """What the answers depend on beside bank, part and protocol; None if that is unknown, so that none are kept."""
     reference: bool = False
 
 
@@ -91,10 +91,10 @@ class RouterLoader:
         loaded = load_router(router, self._plugins)
         if loaded.artefact is None:
             return loaded
-        self._trained[loaded.name] = admitted = self._admitted(loaded, read_seen(loaded.artefact.seen))
+        self._trained[loaded.name] = admitted = self._admit(loaded, read_seen(loaded.artefact.seen))
         return admitted
 
-    def _admitted(self, loaded: LoadedRouter, seen: Seen) -> LoadedRouter:
+    def _admit(self, loaded: LoadedRouter, seen: Seen) -> LoadedRouter:
         if not (overlap := self._recogniser.overlap(seen)):
             return loaded
         if not self._in_sample:
@@ -105,12 +105,14 @@ class RouterLoader:
         return replace(loaded, name=mark_in_sample(loaded.name))
 
 
-def told_apart(routers: Sequence[LoadedRouter]) -> list[LoadedRouter]:
-    """The routers, those that nobody can identify each under a name of its own: ``instance:Mine#2`` is the second."""
+def make_names_unique(routers: Sequence[LoadedRouter]) -> list[LoadedRouter]:
+    """Return the routers, with a number added to repeated names of routers that have no fingerprint, such as
+    ``instance:Mine#2``.
+    """
     named = Counter[str]()
-    told_apart = []
+    renamed = []
     for router in routers:
         named[router.name] += 1
         again = router.fingerprint is None and named[router.name] > 1
-        told_apart.append(replace(router, name=f"{router.name}#{named[router.name]}") if again else router)
-    return told_apart
+        renamed.append(replace(router, name=f"{router.name}#{named[router.name]}") if again else router)
+    return renamed

@@ -52,7 +52,7 @@ class Entry:
     """The text of the first error row."""
     given_up: bool = False
     own: RouterLlmCost | None = field(default=None, repr=False)
-    """What the router's own LLM calls cost; None where it made none."""
+    """The cost of the router's own LLM calls, in USD; None if it made none."""
     failure: str | None = None
     """How the router failed on the whole bank, as the end of a sentence; None if it did not, or for a prediction file.
     """
@@ -109,7 +109,7 @@ class Entry:
 
 @dataclass(frozen=True, repr=False)
 class Setting:
-    """What comparable scores share: the part of a bank, the protocol, and the resampling."""
+    """The conditions that comparable scores share: the part of a bank, the protocol, and the resampling."""
 
     bank: BankInfo
     split: str | None
@@ -204,7 +204,7 @@ class Board(Setting, Tabular):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is to be said of how the routers came to their answers, a sentence each."""
+        """Notes on how the routers came to their answers, a sentence each."""
         return ()
 
     @property

@@ -29,7 +29,7 @@ from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.loading import load_router
 from twinbench.plugins.process_router import ProcessRouter
 from twinbench.plugins.seen import Overlap, read_seen
-from twinbench.routing.asking import asked, call_hook
+from twinbench.routing.asking import ask_router, call_hook
 from twinbench.routing.cache_policy import Prompt, StepTtl
 from twinbench.routing.router import Choice, Router
 from twinbench.routing.router_llm import NoRouterLlm
@@ -244,7 +244,7 @@ class _Checker:
             for number, what in enumerate(ODD):
                 self._progress("odd content", number, len(ODD))
                 session = Session(session_key("odd", what), self._candidates, StepTtl(self._manifest.cache_ttl_steps))
-                choice, _ = asked(router, session.open_call(_odd_prompt(what)))
+                choice, _ = ask_router(router, session.open_call(_odd_prompt(what)))
                 if isinstance(choice, str):
                     failed.append(f"{what}: {choice}")
         advice = "Content may be a string, null or a list of blocks; docs/banks.md describes real prompts."
@@ -280,7 +280,7 @@ class _Checker:
     def _decide_alone(self, router: Router, key: str, prompt: Prompt) -> str:
         session = Session(session_key("alone", key), self._candidates, StepTtl(self._manifest.cache_ttl_steps))
         call_hook(router, "start", session.key)
-        choice, _ = asked(router, session.open_call(prompt))
+        choice, _ = ask_router(router, session.open_call(prompt))
         call_hook(router, "end", session.key)
         return choice.candidate.id if isinstance(choice, Choice) else f"error: {choice}"
 
@@ -324,7 +324,7 @@ class _Checker:
 
 @cache
 def _odd_prompt(what: str) -> Prompt:
-    """One of the unusual conversations; to count the tokens of a long one takes a second, so they are counted once."""
+    """Make one of the unusual conversations; cached, since counting the tokens of a long one takes a second."""
     return make_prompt(ODD[what])
 
 

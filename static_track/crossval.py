@@ -1,6 +1,6 @@
 """Routers that learn, scored on a whole bank: each row is answered by what was trained on the other folds.
 
-Beside the usual references stands a cascade whose settings were chosen on the other folds: what anybody gets who
+Beside the usual references there is a cascade whose settings were chosen on the other folds: what anybody gets who
 tunes a rule instead of training a router.
 """
 
@@ -45,7 +45,7 @@ _CASCADES = {
     for up, calm in ((0, 0), *((up, calm) for up in (1, 2, 3, 5, 8) for calm in (0, 2, 5)))
     if up == 0 or start < Tier.HIGH
 }
-"""By setting; one that never goes up is a constant."""
+"""The cascades by setting; one that never goes up is a constant."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -59,7 +59,7 @@ class CrossValidation(Board):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is to be said of how the routers were trained."""
+        """Notes on how the routers were trained."""
         best = self.best_constant
         constant = "" if best is None else best.router
         verdicts = [f"{router}: {self.verdict(router)} the best constant, {constant}." for router in self.differences]
@@ -99,12 +99,12 @@ def cross_validate(
 ) -> CrossValidation:
     """Train each router once a fold, and score what the folds answered together.
 
-    A router without ``fit`` is asked as it is. Where training on a fold fails, the rows of that fold are errors.
+    A router without ``fit`` is used as it is. If training on a fold fails, the rows of that fold are errors.
 
     Args:
-        judge: of the part of the bank that the folds are of.
-        specs: of routers.
-        folds: of that part.
+        judge: the evaluator of the part of the bank that was split into folds.
+        specs: the specs of routers.
+        folds: the folds of that part.
         training: how routers are trained on folds.
         resampling: how trajectories are drawn again; None: no intervals and no ranks.
 
@@ -173,7 +173,7 @@ def _cascade_line(judge: Evaluator, folds: Folds) -> Answered:
 
 
 def _tuned_cascade(judge: Evaluator, folds: Folds) -> Predictions:
-    """For each fold the answers of the cascade that has the best Combined on its other rows; the settings as reason."""
+    """Return for each fold the answers of the cascade with the best Combined on the other folds; settings as reason."""
     answers: dict[int, list[int]] = {}
     reader = Reader()
     for trajectory in judge.bank.trajectories(judge.manifest.candidates(), judge.split, judge.base_file):
@@ -199,7 +199,7 @@ def _tuned_cascade(judge: Evaluator, folds: Folds) -> Predictions:
 
 
 def _combined(parts: TrajectoryParts, wanted: set[tuple[str, str]]) -> float:
-    """Combined over some trajectories; minus infinity where it is undefined."""
+    """Return Combined over some trajectories; minus infinity if it is undefined."""
     pairs = zip(parts.workloads, parts.instances, strict=True)
     places = [place for place, pair in enumerate(pairs) if pair in wanted]
     workloads, instances = ([names[place] for place in places] for names in (parts.workloads, parts.instances))

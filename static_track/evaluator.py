@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from static_track import references
-from static_track.asked_for import Answered, RouterLoader, Wanted, told_apart
+from static_track.asked_for import Answered, RouterLoader, Wanted, make_names_unique
 from static_track.banks.bank import Bank
 from static_track.banks.sidecar import base_file
 from static_track.banks.splits import BankPart
@@ -107,7 +107,7 @@ class Evaluator:
         self._no_cache = no_cache
         self.progress = progress
         self._predictions_by_key: dict[str, Predictions] = {}
-        """Predictions of this evaluator by cache key; each router is asked once, since that may take time and money."""
+        """Predictions of this evaluator by cache key; each router is called once, which may take time and money."""
         self._results = ResultCache(bank.store, bank.cursor())
         self.split = split if isinstance(split, BankPart) else bank.split(split)
         self._routers = RouterLoader(bank, self.split, plugins, in_sample=in_sample)
@@ -155,7 +155,7 @@ class Evaluator:
 
         Args:
             lines: specs of routers, and what was answered elsewhere.
-            resampling: as for ``board``.
+            resampling: see ``board``.
         """
         wanted = [
             self._make_line(self._routers.load(each), reference=False)
@@ -166,7 +166,7 @@ class Evaluator:
         return self._entries([*wanted, *self._references_beside(wanted)], resampling)
 
     def _references_beside(self, wanted: Sequence[Wanted]) -> list[Wanted]:
-        """The references that were not asked for by name."""
+        """The references that were not requested by name."""
         named = {each.name for each in wanted}
         return [
             self._make_line(load_router(name), reference=True)
@@ -209,7 +209,7 @@ class Evaluator:
 
     def _requested_lines(self, routers: Sequence[str | RouterLike], prediction_files: Sequence[str]) -> list[Wanted]:
         self.bank.require_labels()
-        loaded = told_apart([self._routers.load(router) for router in routers])
+        loaded = make_names_unique([self._routers.load(router) for router in routers])
         wanted = [self._make_line(router, reference=False) for router in loaded]
         if prediction_files.count(STDIN) > 1:
             raise UsageError("standard input can be read only once: give --predictions - once")
@@ -223,7 +223,7 @@ class Evaluator:
 
     @property
     def order_seed(self) -> int:
-        """Of the order in which routers are asked about the trajectories."""
+        """Seed of the order in which routers are given the trajectories."""
         return self._order_seed
 
     def setting(self, resampling: Resampling | None = None) -> Setting:

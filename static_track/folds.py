@@ -12,7 +12,7 @@ from typing import Any
 
 from static_track.banks.bank import Bank
 from static_track.banks.near_duplicates import find_groups as near_duplicates
-from static_track.banks.splits import HELDOUT, BankPart, TrajectoryLabel, plan_split, united
+from static_track.banks.splits import HELDOUT, BankPart, TrajectoryLabel, merge_groups, plan_split
 from twinbench.display.wording import format_count
 from twinbench.errors import UsageError
 
@@ -21,7 +21,7 @@ FEWEST = 2
 
 @dataclass(frozen=True)
 class Fold:
-    """What is predicted together, and what a router is trained on for that; trajectories by number."""
+    """The trajectories that are predicted together, and those that a router is trained on for that, by number."""
 
     name: str
     test: tuple[int, ...]
@@ -35,12 +35,12 @@ class Folds:
     by: str
     """``group`` or ``workload``."""
     seed: int
-    """Of the draw; it says nothing where folds are workloads."""
+    """Seed of the draw of folds; unused if folds are workloads."""
     folds: Sequence[Fold]
 
     @property
     def title(self) -> str:
-        """What they are, for a table."""
+        """A description of the folds, for a table."""
         if self.by == "workload":
             return f"each of {format_count(len(self.folds), 'workload')} left out in turn"
         return f"{len(self.folds)} folds by group (seed {self.seed})"
@@ -54,7 +54,7 @@ class Folds:
 
 
 def folds_by_group(bank: Bank, split: BankPart, count: int, seed: int) -> Folds:
-    """Folds of about the same size, dealt like the parts of a split: by workload and highest label.
+    """Make folds of about the same size, dealt like the parts of a split: by workload and highest label.
 
     Args:
         bank: opened.
@@ -119,7 +119,7 @@ def _part(bank: Bank, split: BankPart) -> tuple[list[TrajectoryLabel], list[tupl
     """The trajectories of a part, and which of all trajectories belong together."""
     wanted = None if split.trajectories is None else set(split.trajectories)
     labels = [label for label in bank.labels() if wanted is None or label.trajectory in wanted]
-    return labels, united([*near_duplicates(bank.first_messages()), *bank.named_groups()])
+    return labels, merge_groups([*near_duplicates(bank.first_messages()), *bank.named_groups()])
 
 
 def _units(labels: Sequence[TrajectoryLabel], together: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:

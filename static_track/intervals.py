@@ -103,11 +103,11 @@ class RouterSample:
         return len(self._clusters)
 
     @cached_property
-    def shortage(self) -> str | None:
+    def why_no_interval(self) -> str | None:
         """Why the sample is too small for intervals; None if it is not."""
         fewest = self._resampling.fewest_clusters
         if self.groups < fewest:
-            return f"only {self._counted(self.groups)}, but an interval at this level needs {fewest}"
+            return f"only {self._format_size(self.groups)}, but an interval at this level needs {fewest}"
         rows = self._trajectories.sum_by_group(self._routers[0].values[:, [ROWS]])
         shares = np.array([rows[part].sum() for part in self._clusters.slices]) / rows.sum()
         alike = shares**2 / np.array(self._clusters.sizes)
@@ -115,12 +115,12 @@ class RouterSample:
             most = int(alike.argmax())
             return (
                 f"workload {self._clusters.strata[most]} has {100 * shares[most]:.0f} % of all rows in "
-                f"only {self._counted(self._clusters.sizes[most])}; the effective number is {1 / alike.sum():.1f}, "
+                f"only {self._format_size(self._clusters.sizes[most])}; the effective number is {1 / alike.sum():.1f}, "
                 f"but an interval at this level needs {fewest}"
             )
         return None
 
-    def _counted(self, number: int) -> str:
+    def _format_size(self, number: int) -> str:
         return format_trajectories(number) if self._trajectories.single else format_count(number, "group")
 
     @cached_property
@@ -138,8 +138,8 @@ class RouterSample:
 
     def intervals(self, router: int) -> dict[str, Interval]:
         """Return the interval of each metric: Wilson for rates (Clopper–Pearson at 0 or 100), BCa for others."""
-        if self.shortage is not None:
-            return dict.fromkeys(SCORES, Interval(None, self.shortage))
+        if self.why_no_interval is not None:
+            return dict.fromkeys(SCORES, Interval(None, self.why_no_interval))
         metrics = self._metrics[router]
         distribution = self._distributions[router]
         ends = bca_intervals(distribution, self._resampling.level)
@@ -229,8 +229,8 @@ class RouterSample:
         one, other = self._metrics[first][name], self._metrics[second][name]
         if one is None or other is None:
             return Difference(None, Interval(None, "undefined"), None, None, None)
-        if self.shortage is not None:
-            return Difference(one - other, Interval(None, self.shortage), None, None, None)
+        if self.why_no_interval is not None:
+            return Difference(one - other, Interval(None, self.why_no_interval), None, None, None)
         differing = self._count_differing_groups(name, first, second)
         if not differing:
             return Difference(one - other, Interval(None, "they differ on no trajectory"), 1.0, None, None)
@@ -247,7 +247,7 @@ class RouterSample:
     def _p(self, name: str, first: int, second: int) -> float:
         """Return the p-value of a difference; 1 if there is none."""
         differing = self._count_differing_groups(name, first, second)
-        if self.shortage is not None or not differing:
+        if self.why_no_interval is not None or not differing:
             return 1.0
         drawn = self._difference_distribution(name, first, second)
         if np.isnan(drawn.resampled).any():

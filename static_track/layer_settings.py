@@ -1,8 +1,8 @@
-"""A trained router's answers under many settings of its decision layer, all of them at once.
+"""A trained router's answers under many settings of its decision layer, computed together.
 
 What a layer weighs depends on who answered the calls before: costs on the cache, and on how long that tier's answers
 were. So all settings are led through the trajectories side by side, step by step, and what each is shown is looked up:
-the prompt's cost to each tier after each tier. Those costs come from the same sessions that any router is asked with.
+the prompt's cost to each tier after each tier. Those costs come from the same sessions as for any router.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _CALLS_AT_ONCE = 100_000
 
 
 @dataclass(frozen=True)
-class Layer:
+class DecisionLayerSettings:
     """A decision layer with its settings."""
 
     name: str
@@ -54,12 +54,12 @@ class _Row:
     prompt_usd: Sequence[Sequence[float]]
     """The prompt's cost to each tier, by the tier that answered the call before; of a first row all are alike."""
     spoken: Sequence[int]
-    """Tokens of the recorded answer by tier; 0 of a trajectory's last row, after which nobody asks for it."""
+    """Tokens of the recorded answer by tier; 0 for a trajectory's last row, after which it is not needed."""
 
 
 @dataclass(frozen=True)
 class _Place:
-    """The rows at one place of their trajectories, the longest trajectory first; arrays are as of ``_Row``."""
+    """The rows at one place of their trajectories, the longest trajectory first; arrays are as in ``_Row``."""
 
     row_nos: NDArray[np.int32]
     suffices: Floats
@@ -89,19 +89,19 @@ class TrainedRows:
         """Ask for the probabilities of each row, and price it.
 
         Args:
-            router: one that was trained.
-            trajectories: of the rows.
+            router: a trained router.
+            trajectories: the trajectories of the rows.
             manifest: rates and cache lifetime.
-            features: of the bank's rows, if they are known.
+            features: the features of the bank's rows, if they are known.
         """
         self._output_usd = np.array([float(each.prices.output) for each in manifest.candidates()])
-        rows = (_priced(router, each, manifest, features) for each in trajectories)
+        rows = (_price_rows(router, each, manifest, features) for each in trajectories)
         priced = sorted(rows, key=len, reverse=True)
         self._places = [_Place.of([row for row in each if row is not None]) for each in zip_longest(*priced)]
         self.row_nos = np.concatenate([place.row_nos for place in self._places])
-        """Of the rows, in the order of ``choose``."""
+        """The numbers of the rows, in the order of ``choose``."""
 
-    def choose(self, layers: Sequence[Layer]) -> Tiers:
+    def choose(self, layers: Sequence[DecisionLayerSettings]) -> Tiers:
         """Return what is chosen under each layer, shape (layers, rows)."""
         found = np.zeros((len(layers), len(self.row_nos)), np.int64)
         at_once = max(1, _CALLS_AT_ONCE // len(self._places[0].row_nos))
@@ -112,8 +112,8 @@ class TrainedRows:
                 found[chunk] = self._choose(name, [layers[number] for number in chunk])
         return found
 
-    def _choose(self, name: str, layers: Sequence[Layer]) -> Tiers:
-        """As ``choose``, for layers of one name."""
+    def _choose(self, name: str, layers: Sequence[DecisionLayerSettings]) -> Tiers:
+        """Return what ``choose`` does, for layers of one name."""
         tau, weight = (np.array(values) for values in zip(*((each.tau, each.weight) for each in layers), strict=True))
         trajectories = len(self._places[0].row_nos)
         before = np.zeros((len(layers), trajectories), np.int64)
@@ -140,7 +140,7 @@ class TrainedRows:
         return np.concatenate(chosen, axis=1)
 
 
-def _priced(
+def _price_rows(
     router: Learned, trajectory: Trajectory, manifest: StaticManifest, features: RowFeatures | None
 ) -> list[_Row]:
     """Return the rows of a trajectory, with the prompt's cost after each tier: each is led through all of it."""

@@ -34,9 +34,9 @@ class FoldTraining:
     seed: int = 0
     """The seed of training."""
     fit: FitLimits = field(default_factory=FitLimits)
-    """What training may take, for each fold."""
+    """The limits of training, for each fold."""
     workers: int = 1
-    """How many folds are trained and asked at the same time, each in a process of its own if there are several."""
+    """How many folds are trained and evaluated at the same time, each in a process of its own if there are several."""
 
     def __post_init__(self) -> None:
         """Check the number of workers.
@@ -52,7 +52,7 @@ class FoldTraining:
 
 @dataclass(frozen=True)
 class _FoldJob:
-    """What another process needs to train a router on the other folds and to ask it about one."""
+    """What another process needs to train a router on the other folds and to let it decide one fold."""
 
     store: Path
     bank: str
@@ -71,7 +71,7 @@ class _FoldJob:
 
 @dataclass(frozen=True)
 class _FoldAnswer:
-    """What a router answered for the rows of a fold."""
+    """A router's answers for the rows of a fold."""
 
     predictions: Predictions | None
     """None if the router cannot be trained."""
@@ -82,7 +82,7 @@ class _FoldAnswer:
 def predict_out_of_fold(judge: Evaluator, spec: str, folds: Folds, training: FoldTraining) -> Predictions:
     """Return a router's answers, for each fold by what was trained on the other rows.
 
-    A router without ``fit`` is asked as it is; where training on a fold fails, the rows of that fold are errors.
+    A router without ``fit`` is used as it is; if training on a fold fails, the rows of that fold are errors.
 
     Raises:
         UsageError: several workers are wanted, and routers run in strict isolation or may ask an LLM.
@@ -145,7 +145,7 @@ def _answer_fold(job: _FoldJob, _: None) -> _FoldAnswer:
     judge = _open_judge(job.store, job.bank, job.bank_sha256, job.manifest_json, job.tokenizers, job.order_seed)
     judge.plugins = replace(job.plugins, output=RouterOutput())
     predictions = _predict_fold(judge, job.spec, job.fold, job.training)
-    return _FoldAnswer(predictions, judge.plugins.output.printed(job.spec))
+    return _FoldAnswer(predictions, judge.plugins.output.read_output(job.spec))
 
 
 @cache

@@ -1,4 +1,4 @@
-"""What routers that ask an LLM themselves may spend on a part of a bank, told before anything is spent."""
+"""What routers that call an LLM themselves may spend on a part of a bank, reported before anything is spent."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from twinbench.storage.manifest_files import live_manifest
 
 
 def own_estimate_usd(judge: Evaluator, pool: str) -> tuple[Decimal, Decimal]:
-    """What a router spends that asks an LLM once a row: at the cheapest candidate of the pool and at the dearest.
+    """Estimate the cost of a router that calls an LLM once per row, at the pool's cheapest and dearest candidates.
 
     It shows the whole conversation, finds no cache, and gets an answer as long as it is by default.
     """

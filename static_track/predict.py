@@ -73,7 +73,7 @@ class _Answers:
             self.rationales.append(None)
 
     def predictions(self) -> Predictions:
-        """Return all answers in the order of the bank's rows; errors of rows that were not asked come last."""
+        """Return all answers in the order of the bank's rows; errors of rows that were not decided come last."""
         places = sorted(range(len(self.row_nos)), key=self.row_nos.__getitem__)
 
         def in_order(values: Sequence[_Value]) -> list[_Value]:
@@ -121,7 +121,7 @@ def predict(
     Args:
         router: the router, with its optional hooks.
         bank: an opened bank.
-        manifest: has the candidates' rates and the cache TTL.
+        manifest: the manifest with the candidates' rates and the cache TTL.
         split: the part of the bank.
         base_file: a sidecar file with the token counts of another tokenizer set.
         salt: the salt of the session keys.

@@ -51,7 +51,7 @@ class Predictions:
 
     @property
     def warnings(self) -> list[str]:
-        """What is to be said of a router beside its failure, each as the end of a sentence."""
+        """Notes on a router beside its failure, each as the end of a sentence."""
         found = [] if (slow := self._slow_decision) is None else [slow]
         if self.llm_failure is not None and self.failure is None:
             found.append(
@@ -91,7 +91,7 @@ class Predictions:
 
 
 def failed_rows(row_nos: Sequence[int], why: str) -> Predictions:
-    """An error for each of some rows, of a router that could not be asked at all."""
+    """An error for each of some rows, of a router that could not be called at all."""
     return Predictions(row_nos, [None] * len(row_nos), dict.fromkeys(row_nos, why), stopped=True)
 
 

@@ -53,7 +53,7 @@ def percentiles(latencies_ms: Sequence[float] | None) -> dict[str, float | None]
 
 @dataclass(frozen=True)
 class PredictionsIdentity:
-    """What cached predictions belong to."""
+    """The key of cached predictions."""
 
     predictions: str
     """The fingerprint under which they are cached."""
@@ -71,7 +71,7 @@ class PredictionsIdentity:
 
 @dataclass(frozen=True)
 class ScoreIdentity(PredictionsIdentity):
-    """What a cached score belongs to: predictions, under one version of the scoring."""
+    """The key of a cached score: predictions, under one version of the scoring."""
 
     fingerprint: str
 
@@ -86,7 +86,7 @@ class CachedScore:
     given_up: bool = False
     """Whether the router was stopped; such a score is shown but never cached."""
     own: RouterLlmCost | None = None
-    """What the router's own LLM calls cost; None where it made none."""
+    """The cost of the router's own LLM calls, in USD; None if it made none."""
     parts: TrajectoryParts | None = None
     """The contribution of each trajectory; None if it was not requested."""
     in_sample: bool = False
@@ -171,7 +171,7 @@ class ResultCache:
         """Cache a score.
 
         Args:
-            identity: what the score belongs to.
+            identity: the key of the score.
             kept: the score.
             scorer: still loaded with the predictions.
             number: which of the loaded predictions it is.

@@ -27,7 +27,7 @@ from twinbench.routing.session import Session
 from twinbench.routing.training import Features
 
 MOST_ROWS = 20_000
-"""Of a bank whose features are kept: some 200 MB in memory."""
+"""Largest number of rows of a bank whose features are kept: some 200 MB in memory."""
 
 _CODE = (features, signals, content, tools)
 
@@ -37,7 +37,7 @@ class RowFeatures:
     """The features of all rows of a bank."""
 
     starts: Any
-    """Where the words of each row begin in ``buckets`` and ``values``, and where those of the last one end."""
+    """The offsets of each row's words in ``buckets`` and ``values``, and the end of the last row's."""
     buckets: Any
     values: Any
     numbers: Any
@@ -100,11 +100,11 @@ def _read(judge: Evaluator) -> RowFeatures:
     in_order = [found[row_no] for row_no in range(bank.info.rows)]
     return RowFeatures(
         np.cumsum([0, *(len(each.buckets) for each in in_order)]),
-        _joined([each.buckets for each in in_order]).astype(np.min_scalar_type(WORD_BUCKETS - 1)),
-        _joined([each.values for each in in_order]),
+        _concatenate([each.buckets for each in in_order]).astype(np.min_scalar_type(WORD_BUCKETS - 1)),
+        _concatenate([each.values for each in in_order]),
         np.array([each.numbers for each in in_order]),
     )
 
 
-def _joined(lists: Sequence[Sequence[float]]) -> Any:
+def _concatenate(lists: Sequence[Sequence[float]]) -> Any:
     return np.concatenate([np.array(each, float) for each in lists])

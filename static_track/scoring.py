@@ -166,7 +166,7 @@ class Scorer:
             routers: router numbers.
             row_nos: row numbers; each row of the part for each router.
             tier_ids: predicted tiers.
-            error: the value of ``tier_ids`` that stands for an error.
+            error: the value of ``tier_ids`` that means an error.
         """
         self._clear()
         columns = {"router": routers, "row_no": row_nos, "pred": tier_ids}  # noqa: F841 - DuckDB reads it by its name
@@ -373,7 +373,7 @@ def _legacy(
 
 
 def _own_calls(row_nos: Sequence[int], router_usd: Sequence[Decimal | None]) -> tuple[list[int], list[int]]:
-    """Return the rows for which a router asked an LLM itself, and the costs in femtodollars."""
+    """Return the rows for which a router called an LLM itself, and the costs in femtodollars."""
     asked = [(row_no, int(usd.scaleb(15))) for row_no, usd in zip(row_nos, router_usd, strict=True) if usd is not None]
     return [row_no for row_no, _ in asked], [spent for _, spent in asked]
 

@@ -17,7 +17,7 @@ from twinbench.plugins.seen import Hashes, Overlap, Seen, SeenTexts, hash_shingl
 def seen_of(bank: Bank, trajectories: Sequence[int]) -> Seen:
     """Return what is recorded of a bank's trajectories, given by number."""
     wanted = set(trajectories)
-    hashed = _hashed(bank)
+    hashed = _hash_first_messages(bank)
     common = _templates(hashed)
     sketches = {
         tuple(sketch(hashes - common.get(workload, frozenset())))
@@ -47,7 +47,7 @@ class Recogniser:
         trained = set(seen.groups)
         same = sorted({groups[number] for number in numbers if groups[number] in trained})
         if self._known is None:
-            self._known = _hashed(self.bank)
+            self._known = _hash_first_messages(self.bank)
         texts = SeenTexts(seen)
         local = _templates(self._known)
         alike = set()
@@ -59,7 +59,7 @@ class Recogniser:
         return Overlap("groups", tuple(same), tuple(sorted(alike)))
 
 
-def _hashed(bank: Bank) -> dict[int, tuple[str, Hashes]]:
+def _hash_first_messages(bank: Bank) -> dict[int, tuple[str, Hashes]]:
     """Return the workload and the hashed shingles of each trajectory's first message, by number."""
     return {each.trajectory: (each.workload, hash_shingles(each.text)) for each in bank.first_messages()}
 

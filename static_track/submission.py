@@ -78,11 +78,11 @@ def pack_predictions(
         router: its spec.
         bank_name: the bank; None for the embedded one.
         split: a part of the bank; None for all of it.
-        predictions: a file of predictions, for a router that cannot be asked here.
+        predictions: a file of predictions, for a router that cannot be called here.
         order_seed: the seed of the order in which the router sees trajectories.
         in_sample: also take a trained router that was trained on the part; the submission says so.
         plugins: limits of the router's process.
-        store: has the bank.
+        store: the store with the bank.
         progress: called as the work proceeds.
 
     Raises:
@@ -128,23 +128,23 @@ def _notes(bank: Bank, predicted: Predictions) -> Iterator[str]:
         number, first = len(predicted.errors), next(iter(predicted.errors.values()))
         yield f"{bank.info.name}: {format_count(number, 'row')} without a decision, the first: {first}"
     if predicted.router_usd is not None:
-        yield f"{bank.info.name}: the router asks an LLM itself, so its decisions cannot be verified by asking it again"
+        yield f"{bank.info.name}: the router calls an LLM itself, so calling it again cannot verify its decisions"
 
 
 @dataclass(frozen=True)
 class AskedAgain:
-    """How a verification asks a submission's router again."""
+    """How a verification calls a submission's router again."""
 
     spec: str
     """Its spec, from where its files are now."""
     plugins: PluginLimits
     rows: int | None
-    """About how many rows to ask about, in whole trajectories; None for all."""
+    """About how many rows the router decides again, in whole trajectories; None for all."""
     digest: str
-    """SHA-256 of the submission's file, from which with the nonce the sample follows."""
+    """SHA-256 of the submission's file; with the nonce, it determines the sample."""
     nonce: str
     elsewhere: bool = False
-    """Whether its code is not, or not only, in the archive, so that it may be that it cannot be asked here."""
+    """Whether some of its code is not in the archive, so that it may not be possible to call it here."""
 
 
 class StaticVerification:
@@ -155,8 +155,8 @@ class StaticVerification:
 
         Args:
             router: the name that results are to have, the router's spec.
-            store: has the banks.
-            findings: takes the checks.
+            store: the store with the banks.
+            findings: collects the checks.
             progress: called as the work proceeds.
         """
         for name in EMBEDDED:
@@ -189,10 +189,10 @@ class StaticVerification:
         """Verify predictions on one bank.
 
         Args:
-            part: what is claimed.
+            part: the part of the submission, with its claims.
             file: the predictions, where they are now.
             trained: the trained routers among the submission's files.
-            again: how the router is asked again; None: it is not.
+            again: how the router is called again; None: it is not called.
 
         Returns:
             What may be listed; None where nothing could be scored.
@@ -246,7 +246,7 @@ class StaticVerification:
         self, subject: str, part: StaticPart, bank: Bank, split: BankPart, claimed: Predictions, again: AskedAgain
     ) -> None:
         manifest = static_manifest()
-        chosen = _sampled(bank, split, again, subject)
+        chosen = _draw_sample(bank, split, again, subject)
         own = NoRouterLlm()
         try:
             loaded = load_router(again.spec, again.plugins)
@@ -276,19 +276,19 @@ class StaticVerification:
         differing = [number for number, tier in asked if before.get(number) != tier]
         over = f"{format_count(len(asked), 'row')} of {format_count(len(claimed.row_nos), 'row')}"
         if not differing:
-            told = f"asked again, the router decides alike on {over}"
+            told = f"called again, the router decides alike on {over}"
             self._findings.add("decisions", subject, Status.passed, told, value=len(asked), level=Level.ask)
             return
         named = ", ".join(bank.row_ids[number] for number in differing[:_MOST_NAMED])
         what = (
-            f"asked again about {over}, the router decides otherwise on {format_count(len(differing), 'row')}: {named}"
+            f"called again for {over}, the router decides otherwise on {format_count(len(differing), 'row')}: {named}"
         )
         if (first := next((found.errors[number] for number in differing if number in found.errors), None)) is not None:
             what += f"; the first error: {first}"
         self._findings.add("decisions", subject, Status.failed, what, value=len(differing), level=Level.ask)
 
 
-def _sampled(bank: Bank, split: BankPart, again: AskedAgain, subject: str) -> BankPart:
+def _draw_sample(bank: Bank, split: BankPart, again: AskedAgain, subject: str) -> BankPart:
     """Draw whole trajectories of a part until about as many rows as wanted are in the sample."""
     if again.rows is None:
         return split

@@ -1,4 +1,4 @@
-"""What a submission names of a bank: the part that is scored, and what its router was trained on."""
+"""The parts of a bank that a submission names: the one that is scored, and the one its router was trained on."""
 
 from __future__ import annotations
 
@@ -66,11 +66,11 @@ def check_in_sample(
     """Check that a router was not trained on what it is scored on, or that the submission says so.
 
     Args:
-        recogniser: of the part.
-        part: what is claimed.
+        recogniser: recognises rows of the part.
+        part: the part of the submission, with its claims.
         predicted: the predictions, which may be marked.
         trained: the trained routers among the submission's files.
-        findings: takes the check.
+        findings: collects the checks.
 
     Returns:
         Whether the result is one on what the router was trained on, declared or not.
@@ -92,13 +92,13 @@ def check_in_sample(
 
 
 def check_training(bank: Bank, trained: TrainedRouter, parts: Sequence[StaticPart], findings: Findings) -> None:
-    """Check that a trained router's folder says of its training data what training on that part of the bank records.
+    """Check that a trained router's record of its training data is what training on that part of the bank records.
 
     Args:
         bank: the one that it names, by its digest.
         trained: the trained router.
         parts: the submission's, whose splits may be that of the training data.
-        findings: takes the check.
+        findings: collects the checks.
     """
     data, subject = trained.manifest.data, trained.folder
     told = bank.info.name if data.part is None else f"the part {data.part} of {bank.info.name}"
@@ -119,7 +119,7 @@ def check_training(bank: Bank, trained: TrainedRouter, parts: Sequence[StaticPar
                 f"it has seen what training on {told} records",
             )
             return
-    what = f"it was trained on {told}, which is no part of that bank here: what it has seen is its own word"
+    what = f"it was trained on {told}, which is not a part of that bank here: what it has seen cannot be checked"
     findings.add("training", subject, Status.warned, what)
 
 

@@ -26,7 +26,7 @@ from twinbench.plugins.artefact_names import CODE, MANIFEST
 from twinbench.plugins.loading import Located, load_trained, locate_for_training, open_for_training
 from twinbench.plugins.spec import RouterSpec
 from twinbench.plugins.training import FitLimits, TrainingError
-from twinbench.routing.asking import asked
+from twinbench.routing.asking import ask_router
 from twinbench.routing.cache_policy import StepTtl
 from twinbench.routing.router import Call, Choice
 from twinbench.routing.session import Session, session_key
@@ -35,7 +35,7 @@ from twinbench.routing.training import Trajectory
 from twinbench.storage.files import flush_file, flush_folder, make_folder
 
 _SALT = "training"
-"""Of session keys, so that a router cannot know a session of its training again when it is scored."""
+"""Salt of the session keys, so that a router cannot recognise a session of its training when it is scored."""
 
 
 def train(
@@ -44,11 +44,11 @@ def train(
     """Train a router on a part of the judge's bank; instances of heldout100 are left out.
 
     Args:
-        judge: whose rates, tokenizers and limits hold.
-        spec: of the router.
+        judge: the evaluator, with its rates, tokenizers and limits.
+        spec: the router's spec.
         out: the folder that is made.
-        part: to train on; None: the judge's.
-        seed: of the order in which trajectories are given, and of random generators in the router's process.
+        part: the part to train on; None: the evaluator's.
+        seed: seed of the order in which trajectories are given, and of random generators in the router's process.
         fit: what training may take.
 
     Raises:
@@ -107,10 +107,10 @@ def training_trajectories(
     """The trajectories of a part as routers are trained on them.
 
     Args:
-        judge: whose rates, tokenizers and cache lifetime hold.
-        part: of its bank.
-        seed: of their order.
-        features: of the bank's rows, for built-in routers; None: they read them themselves.
+        judge: the evaluator, with its rates, tokenizers and cache lifetime.
+        part: the part of its bank.
+        seed: seed of their order.
+        features: the features of the bank's rows, for built-in routers; None: they read them themselves.
     """
     bank, manifest = judge.bank, judge.manifest
     cursor = bank.cursor()
@@ -202,7 +202,7 @@ def _learn(
 
 
 def _data(judge: Evaluator, part: BankPart, numbers: Sequence[int]) -> dict[str, Any]:
-    """What the manifest says of the data."""
+    """Return the manifest's section about the data."""
     size = judge.bank.size(part)
     return {
         "fingerprint": training_fingerprint(judge.bank, numbers, judge.protocol),
@@ -216,7 +216,7 @@ def _data(judge: Evaluator, part: BankPart, numbers: Sequence[int]) -> dict[str,
 
 
 def _target(locate: Located) -> str:
-    """What an artefact calls the place of its router."""
+    """Return the place of a router as its artefact records it."""
     if locate.kind == "file":
         return Path(locate.place["target"]).name
     return str(locate.identity["built-in"] if locate.kind == "built-in" else locate.place["target"])
@@ -239,7 +239,7 @@ def _refuse_unusable(judge: Evaluator, spec: str, folder: Path, calls: Sequence[
     try:
         loaded = load_trained(RouterSpec(spec, "artefact", str(folder), "", {}), plugins)
         with loaded.open(judge.manifest.candidates()) as router:
-            answer, _ = asked(router, calls[0])
+            answer, _ = ask_router(router, calls[0])
     except TwinbenchError as error:
         raise TrainingError(f"{failed} is of no use: {error}; nothing was written") from None
     if not isinstance(answer, Choice):

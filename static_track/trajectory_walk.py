@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from static_track.banks.bank import PrefixStep, Trajectory
-from twinbench.routing.asking import asked, call_hook
+from twinbench.routing.asking import ask_router, call_hook
 from twinbench.routing.cache_policy import StepTtl
 from twinbench.routing.router import Candidate, Choice, Router
 from twinbench.routing.router_llm import DecisionContext, NoRouterLlm, RouterLlm
@@ -39,11 +39,11 @@ class TrajectoryWalk:
         ttl_steps: int,
         llm: RouterLlm | None = None,
     ) -> None:
-        """Prepare a trajectory; nothing is asked yet.
+        """Prepare a trajectory; the router is not called yet.
 
         Args:
             router: the router, with its optional hooks.
-            trajectory: the trajectory whose rows are asked about.
+            trajectory: the trajectory whose rows the router decides.
             candidates: the candidates that it picks from.
             salt: the salt of the session key.
             ttl_steps: how many steps a cache lasts.
@@ -57,13 +57,13 @@ class TrajectoryWalk:
         self._hook_error: str | None = None
 
     def ask(self, step: PrefixStep) -> RowAnswer:
-        """Ask about the next row, and tell the router the outcome."""
+        """Ask the router for a decision about the next row, and call its ``observe`` with the outcome."""
         if not self._begun:
             self._begun = True
             self._hook_error = call_hook(self._router, "start", self._session.key)
         call = self._session.open_call(step.prompt)
         with self._llm.within_decision(DecisionContext(self._session.key, call.step_index)) as deciding:
-            decided, latency_ms = asked(self._router, call)
+            decided, latency_ms = ask_router(self._router, call)
         choice = self._hook_error or decided
         self._hook_error = None
         if not isinstance(choice, Choice):

@@ -17,7 +17,7 @@ from static_track.banks.splits import BankPart
 from static_track.board import Setting, SettingResult
 from static_track.evaluator import Evaluator
 from static_track.folds import Folds
-from static_track.layer_settings import TRIED_AT_ONCE, Layer, TrainedRows
+from static_track.layer_settings import TRIED_AT_ONCE, DecisionLayerSettings, TrainedRows
 from static_track.metrics import SCORES
 from static_track.out_of_fold import FoldTraining, predict_out_of_fold
 from static_track.predict import predict_side_by_side
@@ -107,10 +107,10 @@ def tune(
     """Try the settings of a router, and choose the best.
 
     Args:
-        judge: of the part of the bank that settings are compared on.
-        spec: of the router; arguments in it are kept for every setting.
-        folds: of that part, for a router that learns: each row is answered by what was trained on the other folds.
-            None: a router that is asked as it is, such as a rule or a trained router.
+        judge: the evaluator of the part of the bank on which settings are compared.
+        spec: the router's spec; arguments in it are kept for every setting.
+        folds: folds of that part, for a router that learns: each row is answered by what was trained on the others.
+            None: a router that is used as it is, such as a rule or a trained router.
         values: the values to try, by setting; None: those that the built-in router declares.
         by: one of ``CRITERIA``.
         traj_pass: choose only among settings with at least this TrajPass, in percent.
@@ -205,7 +205,7 @@ def _predictions(
     if folds is not None and parsed.kind == "built-in" and issubclass(BUILT_IN[parsed.target], Learned):
         given = {name: each.default for name, each in signature(BUILT_IN[parsed.target]).parameters.items()}
         layers = {
-            number: Layer(str(full["layer"]), float(full["tau"]), float(full["weight"]))
+            number: DecisionLayerSettings(str(full["layer"]), float(full["tau"]), float(full["weight"]))
             for number, settings in enumerate(grid)
             if set(settings) <= _OF_LAYERS
             and (full := {**given, **parsed.arguments, **settings})["layer"] in TRIED_AT_ONCE
@@ -226,7 +226,7 @@ def _predictions(
 
 
 def _rules_side_by_side(judge: Evaluator, specs: Sequence[str]) -> list[Predictions]:
-    """Return the answers of built-in routers that are asked as they are."""
+    """Return the answers of built-in routers that are used as they are."""
     llm = NoRouterLlm()
     with ExitStack() as opened:
         return predict_side_by_side(
@@ -241,7 +241,9 @@ def _rules_side_by_side(judge: Evaluator, specs: Sequence[str]) -> list[Predicti
         )
 
 
-def _layers_at_once(judge: Evaluator, spec: str, folds: Folds, layers: Sequence[Layer], seed: int) -> list[Predictions]:
+def _layers_at_once(
+    judge: Evaluator, spec: str, folds: Folds, layers: Sequence[DecisionLayerSettings], seed: int
+) -> list[Predictions]:
     """Return the answers of a built-in learned router under several layers; it is trained once for each fold.
 
     It is trained in this process: its code is twinbench's own, and nothing is loaded from a file.

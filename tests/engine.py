@@ -26,9 +26,9 @@ from twinbench.containers.engine import Engine, NoEngineError, docker_errors_as_
 from twinbench.containers.labels import (
     NAMESPACE,
     NAMESPACE_VARIABLE,
+    boot_and_pid_namespace_id,
     container_namespace,
     is_alive,
-    machine_identity,
     process_identity,
 )
 from twinbench.containers.ownership import remove_container
@@ -41,7 +41,7 @@ REQUIRED_VARIABLE = "TWINBENCH_REQUIRE_DOCKER"
 
 _MARKER = "docker"
 _NO_ENGINE = "NO DOCKER ENGINE"
-_SESSIONS = f"tests/{machine_identity()}/"
+_SESSIONS = f"tests/{boot_and_pid_namespace_id()}/"
 """What the namespaces of all test sessions of this machine begin with; the session's process comes next."""
 
 _numbers = itertools.count(1)

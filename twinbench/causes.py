@@ -94,7 +94,7 @@ CAUSES: dict[Cause, Handling] = {
         "use a gateway that accepts conversations begun by other models",
     ),
     Cause.transport: Handling(
-        OutcomeClass.infra, "no attempt brought a readable response", "check that the gateway at --api-base answers"
+        OutcomeClass.infra, "no attempt got a readable response", "check that the gateway at --api-base answers"
     ),
     Cause.quota: Handling(
         OutcomeClass.infra, "the provider's rate limit or quota is reached", "wait, raise it, or set --candidate-limit"

@@ -30,7 +30,7 @@ class ScriptedLlm:
     def __init__(self, *answers: str | LlmError) -> None:
         self._answers = answers
         self.questions: list[Question] = []
-        """The questions that were asked, in order."""
+        """The questions so far, in order."""
 
     def ask(
         self,

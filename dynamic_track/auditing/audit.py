@@ -250,7 +250,7 @@ def audit(
         pool: the pool that the run was made with.
         head: the number and the hash of a journal line that were published before; the journal must contain that line.
         against: directories of other runs, which must not contain the same responses.
-        progress: is told of each check.
+        progress: called for each check.
 
     Raises:
         UsageError: there is no such run.

@@ -22,7 +22,7 @@ from twinbench.text.messages import message_text
 _MIN_GROWTH_TOKENS = 50
 """A prompt that has grown by this many tokens has more tokens under any tokenizer."""
 _MIN_CONSTANT_ANSWERS = 5
-"""The number of different answers of one model from which it is no chance that all have the same length."""
+"""The number of different answers of one model from which equal lengths of all of them cannot be chance."""
 _RESERVE = Decimal("1.3")
 """How many of a provider's tokens may correspond to one of ours (dynamic.md, "Spend")."""
 _MIN_ID_CHARACTERS = 16

@@ -88,7 +88,7 @@ class AuditedCall:
 
     @property
     def place(self) -> str:
-        """Where its outcome is recorded."""
+        """The place in the journal where its outcome is recorded."""
         line = (self.settle or self.reserve).number
         return f"journal, line {line}, step {self.step}" + (
             ", one of the router's own LLM calls" if self.is_router_llm else ""

@@ -71,7 +71,7 @@ def plan(run: Evidence) -> Iterator[Remark]:
                 yield Remark(trial.name, f"{place}: starts with another pool than the plan's")
             if ("imported" in line.model_fields_set) != run.is_imported:
                 what = "an imported run" if run.is_imported else "a run that was not imported"
-                yield Remark(trial.name, f"{place}: the plan is of {what}, this trial is not")
+                yield Remark(trial.name, f"{place}: the plan is that of {what}, this trial is not")
             elif not run.is_imported and line.agent != run.plan.agent:
                 yield Remark(trial.name, f"{place}: starts with another agent than the plan's")
     yield from _check_one_task_per_case(run)

@@ -129,7 +129,7 @@ def _tokens(text: str) -> list[str]:
 
 
 def _split_operators(token: str) -> list[str]:
-    """Split operators that are written together: redirections, and operators that end a command."""
+    """Split operators that are written together: redirections and control operators (POSIX)."""
     if not token or not set(token) <= _OPERATORS | set("<>"):
         return [token]
     return re.findall(r"[<>]+|[;&|()\n]+", token)

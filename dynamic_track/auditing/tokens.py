@@ -38,7 +38,7 @@ _UNCOUNTED_TOKENS = 200
 _MAX_CALL_RATIO = 3
 """A single prompt that is billed at more than this many times our count is a different prompt."""
 _MEASURED_MARGIN = 1.15
-"""The factor by which a run of a measured model may lie outside its measured calls: other tasks, tool calls instead of
+"""The factor by which a run of a measured model may be outside its measured calls: other tasks, tool calls instead of
 text.
 """
 _LOWER_MARGIN = 1.25

@@ -253,9 +253,9 @@ class AgentExecutor:
             bench.stop.raise_if_requested()
             places, leases = self._opened_places()
             while True:  # on a lost node, it continues on another
-                with places.reserved() as node:
+                with places.reserve_any() as node:
                     log = bench.make_log(self._recording(name), self._journal)
-                    self._execute(bench, leases.leased(node), draw.task, log)
+                    self._execute(bench, leases.with_lease(node), draw.task, log)
                     outcome = summarise_trial(self._work.pool, log.recording)
                     if not (is_node_lost(places, node, outcome, self._context.notify) and places.remove(node)):
                         break

@@ -45,7 +45,7 @@ class ContainerState:
         """Add the content of a journal.
 
         Args:
-            recordings: of executions whose containers began in this state, including restarted trials.
+            recordings: the recordings of executions whose containers began in this state, including restarted trials.
         """
         for recording in recordings:
             for each in (*recording.previous_recordings, recording):

@@ -157,8 +157,8 @@ class Providers:
     """The provider for each seed; simulated models depend on the seed, a gateway is the same for all seeds.
 
     Args:
-        work: of the executor.
-        folder: where simulated models record what they billed.
+        work: the executor's inputs.
+        folder: the folder in which simulated models record what they billed.
         open_: closes the providers in the end.
     """
 

@@ -137,7 +137,7 @@ def errors_name_key(key: str, option: str | None = None) -> Iterator[None]:
     """Name the key in errors about its value, where a command line would have named its option.
 
     Args:
-        key: of the table.
+        key: the key of the table.
         option: the name of the option; default: the same as the key.
 
     Raises:

@@ -42,7 +42,7 @@ def write_inspect_log(run: LoadedRun, path: Path, progress: Progress = no_progre
     Args:
         run: a loaded run.
         path: the file, with any name; inspect_ai finds files that end in ``SUFFIX``.
-        progress: is told how many trials are done.
+        progress: called with the number of trials that are done.
 
     Raises:
         TwinbenchError: inspect_ai is not installed.
@@ -61,7 +61,7 @@ def to_inspect_log(run: LoadedRun, progress: Progress = no_progress) -> EvalLog:
 
     Args:
         run: a loaded run.
-        progress: is told how many trials are done.
+        progress: called with the number of trials that are done.
 
     Raises:
         TwinbenchError: inspect_ai is not installed, or no trial has ended.

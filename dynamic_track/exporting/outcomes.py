@@ -17,9 +17,9 @@ class RunOutcomes:
 
     rows: list[dict[str, Any]]
     fingerprint: str
-    """Of the run and of what became of every trial."""
+    """Fingerprint of the run and of the outcome of every trial."""
     note: str | None
-    """What anyone who is shown the figures must be told."""
+    """A caveat that has to be shown with the figures; None if there is none."""
 
 
 def is_run(path: Path) -> bool:
@@ -28,10 +28,10 @@ def is_run(path: Path) -> bool:
 
 
 def run_outcomes(path: Path) -> RunOutcomes:
-    """The trials of a run, one row each; those without a verdict have ``resolved`` None.
+    """Return the trials of a run, one row each; those without a verdict have ``resolved`` None.
 
     Raises:
-        UsageError, ContentError, JournalError: as of ``load_run``.
+        UsageError, ContentError, JournalError: see ``load_run``.
     """
     run = load_run(path)
     model = model_of(run)
@@ -51,6 +51,6 @@ def run_outcomes(path: Path) -> RunOutcomes:
 
 
 def model_of(run: LoadedRun) -> str:
-    """What a run is of in a table of models: the candidate that gave every answer, or else the router."""
+    """Return a run's name in a table of models: the candidate that gave every answer, or else the router."""
     answered = {candidate for trial in run.trials for candidate, calls in trial.models.items() if calls}
     return answered.pop() if len(answered) == 1 else run.display_router

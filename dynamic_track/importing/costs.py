@@ -22,7 +22,7 @@ class CallCost:
 
     case: str
     call: int
-    """From 1."""
+    """Number of the call, from 1."""
     served_model: str | None
     served_by: str | None
     candidate: str | None

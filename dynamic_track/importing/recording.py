@@ -130,7 +130,7 @@ def import_runs(paths: Sequence[str], run: Path, pool: LiveManifest, where: str,
         run: the directory, which must not exist or be empty.
         pool: the pool whose prices and model names apply.
         where: how the pool was named, for a replay.
-        progress: is told after each file.
+        progress: called after each file.
 
     Raises:
         UsageError: there is no such file, or the directory is not empty.
@@ -355,7 +355,7 @@ def _move_into_place(folder: Path, run: Path) -> str:
 
 
 def _is_folder_name(text: str) -> bool:
-    """Return whether a text from a file is a safe folder name, which leads nowhere else."""
+    """Return whether an untrusted string is a safe folder name (no path traversal)."""
     if not text.isprintable() or text.startswith(".") or set(text) & set("/\\:"):
         return False
     return len(text.encode()) <= _MAX_NAME_LENGTH

@@ -78,12 +78,12 @@ def prepare_rehearsal(
     Args:
         choice: the tasks, each with declared edits; default: our own 21.
         pool: the live pool that is simulated, by name or file.
-        seeds: of the session keys and of the models' random choices.
+        seeds: seeds of the session keys and of the models' random choices.
         skills: the models' declared skills, by name or file.
         faults: the share of attempts that fail, and how, such as ``0.1:429,cut``; None: no attempt fails.
         actions: how models state the commands to run, ``tool`` or ``text``.
         on_router_error: the tier that answers when a router fails; None: the case is unresolved.
-        progress: is told how many tasks have been read.
+        progress: called with the number of tasks that have been read.
 
     Raises:
         UsageError: an argument names something that does not exist.
@@ -141,17 +141,17 @@ def rehearse_routers(
     """Run routers live on small tasks and simulated models, in real containers, without any cost.
 
     Args:
-        rehearsal: what all runs have in common.
+        rehearsal: the common settings of the runs.
         routers: the specs of at least one router.
-        folder: for the run directories ``ROUTER/seed-SEED``; existing runs are continued. Default: a new folder.
+        folder: the folder of run directories ``ROUTER/seed-SEED``; existing runs are continued. Default: a new folder.
         resampling: how tasks are resampled; None: no intervals, tests and ranks.
         workers: how many runs are executed at once, one case of each; with a cluster, how many cases each node executes
             at once.
         min_free_mib: start no case with less free disk space.
         cluster: the Ray cluster whose nodes execute the cases; None: the engine of this machine.
         stop: ends all runs early.
-        progress: is told how many cases are done.
-        notify: told of nodes that join, are lost, or take no cases.
+        progress: called with the number of cases that are done.
+        notify: called with a message about each node that joins, is lost, or takes no cases.
 
     Raises:
         ClusterError, NoPlaceError: the cluster cannot be used, or has no node that takes cases.

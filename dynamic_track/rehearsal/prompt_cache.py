@@ -1,4 +1,4 @@
-"""Counts tokens as a provider would, and tells which of them are in its prompt cache."""
+"""Counts tokens as a provider would, and which of them are in its prompt cache."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class PromptCache:
 
     Args:
         ttl_s: how long a prefix is kept after its last use.
-        clock: gives the time where a call does not.
+        clock: gives the time if a call does not.
         tokens: counts the tokens.
     """
 

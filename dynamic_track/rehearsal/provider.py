@@ -120,7 +120,7 @@ class SimulatedModels:
     Args:
         tasks: the tasks that they know.
         pool: the pool whose candidates they are.
-        seed: of their random choices.
+        seed: seed of their random choices.
         faults: which attempts fail, and how.
         skills: their skills, by tier.
         memory: a file that records what was billed, so that the caches survive a killed run.

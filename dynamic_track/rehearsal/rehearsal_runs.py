@@ -69,7 +69,7 @@ class Rehearsal:
         """Make the models of a run.
 
         Args:
-            seed: of their random choices.
+            seed: seed of their random choices.
             memory: the file that keeps what their prompt caches hold, for a run that is continued.
         """
         return SimulatedModels(self.known, self.pool, seed=seed, faults=self.faults, skills=self.skills, memory=memory)
@@ -152,15 +152,15 @@ def rehearse(
 
     Args:
         places: the nodes for containers, which all runs share; they have the images, or build them.
-        rehearsal: what the runs have in common.
+        rehearsal: the common settings of the runs.
         routers: the specs of the routers.
-        folder: for the run directories.
-        limits: of each run.
+        folder: the folder of the run directories.
+        limits: the limits of each run.
         runs_at_once: how many runs are executed at once.
         cases_at_once: how many cases of a run are executed at once at most; None: as many as the nodes take.
         stop: ends all runs early.
-        progress: is told how many cases are done.
-        notify: told of nodes that take no more cases.
+        progress: called with the number of cases that are done.
+        notify: called with a message about each node that takes no more cases.
 
     Returns:
         The runs, router by router in the order given, and for each router seed by seed.

@@ -93,7 +93,7 @@ sent unchanged. None: null. ``ABSENT``: no field."""
 
 @dataclass(frozen=True)
 class ToolCall:
-    """A tool call of an answer."""
+    """A tool call in a simulated response."""
 
     arguments: Mapping[str, Any] | str
     """A string is sent unchanged, even if it is not JSON."""

@@ -1,4 +1,4 @@
-"""What a rehearsal says about its routers: scores with intervals, tests of pairs, ranks.
+"""The results of a rehearsal: scores with intervals, tests of pairs, ranks.
 
 The unit is the task: a task under several seeds is one task that was run several times, and its runs are similar. So
 intervals, tests and ranks resample, compare and swap tasks, each with all its seeds.
@@ -121,7 +121,7 @@ class Standings:
     """The results of all routers of a rehearsal."""
 
     routers: Sequence[RouterStanding]
-    """In the order in which they were named."""
+    """The results of each router, in the order in which the routers were named."""
     pairs: Sequence[RouterPair]
     """Empty if no tests were requested."""
 

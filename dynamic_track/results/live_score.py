@@ -87,7 +87,7 @@ class LiveScore(Tabular):
 
     @property
     def lost_usd(self) -> float:
-        """The cost of attempts that brought no counted answer: retries, kills, and trials that were started over."""
+        """The cost of attempts without a counted answer: retries, kills, and trials that were started over."""
         return float(self.score.spend_usd - self.score.cost_usd)
 
     @property

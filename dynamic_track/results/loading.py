@@ -50,7 +50,7 @@ class LoadedRun:
     begun_usd: Decimal = Decimal(0)
     """What was spent on trials that have not ended, at the run's own prices."""
     not_loaded: str | None = None
-    """Why the router could not be loaded the last time; None where it was."""
+    """Why the router could not be loaded the last time; None if it was."""
 
     @property
     def router(self) -> str:

@@ -231,7 +231,7 @@ def _failures(run: RunView) -> list[str]:
 
 
 def _on_common_cases(runs: Mapping[int, RunView]) -> str:
-    """What runs of different cases, by their place in the table, come to on those that they share."""
+    """Return a sentence comparing the runs, given by their place in the table, on the cases they have in common."""
     judged = [{trial.id for trial in run.state.score.trials if trial.bill_usd is not None} for run in runs.values()]
     common = set.intersection(*judged)
     differ = "These runs do not have verdicts on the same cases, so their bills cannot be compared directly."

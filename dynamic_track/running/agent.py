@@ -89,7 +89,7 @@ class AgentSettings:
 
     @property
     def identity(self) -> dict[str, str]:
-        """What identifies these settings."""
+        """The identity of these settings, for the plan."""
         return {"scaffold": _PACKAGE, "version": self.version, "settings_sha256": self.sha256, "actions": self.style}
 
     @property
@@ -152,7 +152,7 @@ def run_agent(settings: AgentSettings, task: str, routed: RoutedCall, workplace:
     Args:
         settings: the package's settings.
         task: the problem statement.
-        routed: makes its model calls.
+        routed: makes the model calls.
         workplace: runs its commands.
 
     Raises:

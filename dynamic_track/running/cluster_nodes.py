@@ -25,7 +25,7 @@ _MOST_BYTES = 2**16
 
 @dataclass(frozen=True)
 class _NodeMeasure:
-    """What a node says of its memory and disk."""
+    """Measures a node's memory and disk."""
 
     node: ClusterNode
 
@@ -60,12 +60,12 @@ def cluster_places(
 
     Args:
         request: which cluster.
-        cases: how many there are; no more nodes are asked for than these need.
+        cases: the number of cases; no more nodes are requested than these need.
         workers: how many cases a node runs at once.
-        images: makes what manages the images of an engine.
+        images: makes the manager of an engine's images.
         min_free_mib: a node with less free disk space takes no cases.
         min_free_memory_mib: a node starts no further case with less free memory.
-        notify: told of nodes that join, are lost, or take no cases.
+        notify: called with a message about each node that joins, is lost, or takes no cases.
 
     Raises:
         UsageError, ClusterError: the cluster cannot be used.

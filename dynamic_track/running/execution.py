@@ -105,7 +105,7 @@ class RunSetup:
 
 @dataclass(frozen=True)
 class Provider:
-    """Who answers (a response source), and the clock."""
+    """A response source and its clock."""
 
     source: ResponseSource
     secrets: Sequence[str] = ()
@@ -152,19 +152,19 @@ def execute_plan(
     """Run cases that are not finished, and go on with those that were begun.
 
     Args:
-        executor: has the cases worked on.
-        setup: what the run is made of.
+        executor: runs the cases.
+        setup: the settings of the run.
         tasks: the cases.
-        run_dir: of the run; made where it is missing.
-        provider: who answers.
+        run_dir: the run's directory; made if it is missing.
+        provider: the source of responses, and the clock.
         sources: where tasks and pool were found, for a replay.
-        limits: of this sitting.
-        graded: grade what is submitted.
+        limits: the limits of this execution.
+        graded: whether submitted patches are graded.
         breaker: stop when the first cases that end are all lost to one infrastructure cause.
-        stop: ends the sitting early.
-        listener: told of everything that is written about a trial.
-        progress: told of each case.
-        verdicts: where verdicts are looked up and kept; default: the run's directory.
+        stop: ends the execution early.
+        listener: called with everything that is written about a trial.
+        progress: called for each case.
+        verdicts: the store of verdicts; default: the run's directory.
 
     Raises:
         UsageError: the directory holds something else.

@@ -67,7 +67,7 @@ def node_executor(
     Args:
         places: the nodes, which several executors may share.
         max_jobs: how many trials of this executor run in parallel at most; None: as many as the nodes take.
-        notify: told of nodes that are dropped.
+        notify: called with a message about each node that is dropped.
     """
 
     def is_lost(node: Node, trial: TrialOutcome | None) -> bool:
@@ -93,7 +93,7 @@ def is_node_lost(places: Places[Node], node: Node, trial: TrialOutcome, notify: 
 
     Args:
         places: all nodes.
-        node: where the trial ran.
+        node: the node where the trial ran.
         trial: its outcome.
         notify: called with the reason, if that is not known yet.
     """
@@ -111,7 +111,7 @@ class LeasedNodes:
     """Nodes as one execution of a run uses them: their containers have its lease.
 
     Args:
-        lease: of the execution; whoever makes this holds the run's lock.
+        lease: the lease of the execution; the caller holds the run's lock.
     """
 
     def __init__(self, lease: Lease) -> None:
@@ -119,11 +119,11 @@ class LeasedNodes:
         self._leased: dict[Node, Node] = {}
         self._lock = threading.Lock()
 
-    def leased(self, node: Node) -> Node:
+    def with_lease(self, node: Node) -> Node:
         """Return a node with the lease; when it is first used, what earlier executions of the run left is removed."""
         with self._lock:
             if node not in self._leased:
                 with suppress(CausedError):  # an engine that does not answer fails the case too
                     remove_older_executions(node.engine, self._lease)
-                self._leased[node] = replace(node, engine=node.engine.leased(self._lease))
+                self._leased[node] = replace(node, engine=node.engine.with_lease(self._lease))
             return self._leased[node]

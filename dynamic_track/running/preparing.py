@@ -166,7 +166,7 @@ class PreparedRun:
     @property
     def workers(self) -> int:
         """How many trials are expected to run in parallel."""
-        if self.request.cluster is not None:  # as many nodes are asked for as the trials need
+        if self.request.cluster is not None:  # as many nodes are requested as the trials need
             return len(self.cases) * self.setup.trials
         return self.request.workers * max(len({*self.request.engines}), 1)
 
@@ -192,7 +192,7 @@ class PreparedRun:
 
     @property
     def sources(self) -> dict[str, Any]:
-        """Where tasks and pool are, as ``plan.json`` says it."""
+        """The sources of tasks and pool, as in ``plan.json``."""
         return {"tasks": self.request.choice.tasks, "dataset": self.request.choice.dataset, "pool": self.request.pool}
 
     def commit(self) -> tuple[Path, Commitment]:
@@ -222,7 +222,7 @@ class PreparedRun:
             stop: ends the execution early.
             listener: called for every journal line about a trial.
             progress: called as images are fetched or built.
-            notify: told of nodes that join, are lost, or take no cases.
+            notify: called with a message about each node that joins, is lost, or takes no cases.
 
         Raises:
             UsageError: the run directory has other content, or the key is missing.

@@ -32,7 +32,7 @@ NODES_FILE = "nodes.jsonl"
 """On which node each trial was worked on, a line whenever one is begun or goes on; of runs with several nodes."""
 
 NOT_LOADED_FILE = "router-not-loaded.txt"
-"""Where nothing was run because the router could not be loaded: why."""
+"""Why the router could not be loaded, if nothing was run because of that."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class RunDirectory:
 
     @property
     def not_loaded(self) -> str | None:
-        """Why the router could not be loaded the last time; None where it was."""
+        """Why the router could not be loaded the last time; None if it was."""
         try:
             return (self.path / NOT_LOADED_FILE).read_text("utf-8", "replace").strip() or None
         except OSError:
@@ -76,7 +76,7 @@ class RunDirectory:
             path.write_text(f"{why}\n", "utf-8", "replace", newline="")
 
     def random_id(self) -> str:
-        """Return the run's random id, by which its containers are found on any machine; it is made when first asked
+        """Return the run's random id, by which its containers are found on any machine; it is made when first needed
         for.
         """
         file = self.path / RANDOM_ID_FILE

@@ -34,7 +34,7 @@ class TrialState:
     """``planned``, ``running`` (or interrupted), ``grading``, or how it is counted."""
     steps: int
     candidate: str | None
-    """The candidate that was asked last."""
+    """The candidate that was called last."""
     cost_usd: float
     spend_usd: float
     router_errors: int

@@ -117,11 +117,11 @@ def run_jobs(
     Args:
         executor: runs the jobs on nodes.
         jobs: the trials.
-        context: what the trials have in common.
+        context: the common context of the trials.
         run: the run directory, for files of ended trials.
         journal: the run's journal, open for writing.
         recorded: the recordings of trials so far.
-        lease: of this execution, for the labels of containers.
+        lease: the lease of this execution, for the labels of containers.
         verdicts: the store of verdicts.
         graded: whether submitted patches are graded.
         breaker: whether to stop if the first trials are all lost to one infrastructure cause (``Breaker``).
@@ -143,7 +143,7 @@ def run_jobs(
                 context.stop.raise_if_requested()
                 if node.name is not None and (job.task.id, job.trial) not in finished:
                     run.note_node(job.task.id, job.trial, node.name)
-                return run_trial(context, nodes.leased(node), job.task, log, run, verdicts, graded=graded)
+                return run_trial(context, nodes.with_lease(node), job.task, log, run, verdicts, graded=graded)
         except StoppedError:
             return None
 

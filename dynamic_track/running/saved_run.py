@@ -62,7 +62,7 @@ class SavedRun:
 
     @property
     def unfinished_usd(self) -> Decimal:
-        """What was spent on trials that have started but not ended."""
+        """The cost of trials that have started but not ended, in USD."""
         return sum((each.spend_usd for each in self.trials.values() if each.end is None), Decimal(0))
 
     def matching_trials(self, globs: Sequence[str] = ()) -> list[Recording]:

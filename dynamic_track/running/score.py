@@ -34,7 +34,7 @@ class RunScore:
     begun_usd: Decimal = Decimal(0)
     """What was spent on trials that have not ended; they have no bill yet."""
     not_loaded: str | None = None
-    """Why the router could not be loaded the last time; None where it was."""
+    """Why the router could not be loaded the last time; None if it was."""
 
     def count(self, what: str) -> int:
         """Count the trials that are counted as ``what``."""
@@ -90,7 +90,7 @@ class RunScore:
 
     @property
     def is_ranked(self) -> bool:
-        """Whether it can stand beside others: it has a verdict, and its router did not fail as a whole."""
+        """Whether it can be compared with others: it has a verdict, and its router did not fail as a whole."""
         return self.router_failure is None and any(trial.bill_usd is not None for trial in self.trials)
 
     @property
@@ -178,8 +178,8 @@ def score_trials(
     """Score trials under a pool's penalty.
 
     Args:
-        trials: those that ended.
-        pool: has the penalty.
+        trials: the trials that ended.
+        pool: the pool, with the penalty.
         begun_usd: what was spent on trials that have not ended, in USD.
         not_loaded: why the router could not be loaded the last time; None where it was.
     """

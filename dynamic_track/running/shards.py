@@ -70,7 +70,7 @@ def _shard_of_scheduler(environment: Mapping[str, str]) -> tuple[int, int]:
     found = {each.name: _read(each, environment) for each in _SCHEDULERS if each.number in environment}
     if not found:
         known = ", ".join(each.number for each in _SCHEDULERS)
-        raise UsageError(f"--shard {AUTO}: no scheduler says which shard this is (none of {known} is set); give I/N")
+        raise UsageError(f"--shard {AUTO}: could not detect the shard: none of {known} is set; give I/N")
     if len(set(found.values())) > 1:
         told = "; ".join(f"{name} says {number}/{of}" for name, (number, of) in found.items())
         raise UsageError(f"--shard {AUTO}: {told}; give I/N")

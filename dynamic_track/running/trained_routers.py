@@ -1,4 +1,4 @@
-"""Whether a trained router may be run on some tasks: not on what it was trained on, unless that is asked for."""
+"""Whether a trained router may be run on some tasks: not on what it was trained on, unless ``--in-sample`` is given."""
 
 from __future__ import annotations
 

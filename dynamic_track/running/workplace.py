@@ -39,9 +39,9 @@ class Commands(Protocol):
 class CommandRunner:
     """Runs the commands of one trial.
 
-    Recorded commands run again, since the container is a new one. If their results are the same (up to times and
-    addresses),
-    the recorded observation is used, so that the conversation is exactly the same.
+    On resume, recorded commands are executed again because the container is new. If their results are the same
+    (ignoring timestamps and memory addresses), the recorded observation is used, so that the conversation is exactly
+    the same.
     """
 
     commands: Commands

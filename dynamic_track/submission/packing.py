@@ -35,7 +35,7 @@ class PackedRun:
     part: LivePart
     router_fingerprint: str | None
     files: Mapping[str, Path]
-    """Its files, and its pool's where that is none that ships, by their paths in the archive."""
+    """Its files, and those of its pool unless the pool ships with twinbench, by their paths in the archive."""
     notes: tuple[str, ...]
     """What a reviewer will find missing or strange."""
 
@@ -45,7 +45,7 @@ def pack_run(path: Path, name: str) -> PackedRun:
 
     Args:
         path: the run's directory; nothing in it is changed.
-        name: what the run is called in the archive.
+        name: the run's name in the archive.
 
     Raises:
         UsageError: there is no such run, it was imported, or it has a link, a pipe or a device.

@@ -19,11 +19,11 @@ from twinbench.reading.input_files import format_mib
 
 MOST_JOURNAL_BYTES = 256 * 2**20
 MOST_FILE_BYTES = 64 * 2**20
-"""Of a file of a run, other than the journal."""
+"""Maximum size of a file of a run, other than the journal."""
 MOST_PACKED_BYTES = 64 * 2**20
-"""Of one packed text in a journal, unpacked: no provider answers with more."""
+"""Maximum size of one packed text in a journal, unpacked: no provider's response is larger."""
 MOST_UNPACKED_BYTES = 2**30
-"""Of all packed texts of a journal, unpacked."""
+"""Maximum size of all packed texts of a journal, unpacked."""
 MOST_LINES = 1_000_000
 
 _PACKED_TEXT = re.compile(rb'"' + PACKED_PREFIX.encode() + rb'([A-Za-z0-9+/=]*)"')
@@ -58,7 +58,7 @@ def find_excess(folder: Path) -> Iterator[str]:
                 total += size
                 if size > MOST_PACKED_BYTES or total > MOST_UNPACKED_BYTES:
                     limit = format_mib(MOST_PACKED_BYTES)
-                    yield f"journal, line {number}: data that unpacks to more than {limit} a line"
+                    yield f"journal, line {number}: data that expands to more than {limit} a line"
                     return
 
 
@@ -86,13 +86,13 @@ def _unpacked_size(text: bytes) -> int:
 def read_untrusted_plan(folder: Path, *, pool: str, tasks: str | None, dataset: str | None) -> RunPlan:
     """Read the plan of a run out of an archive, and let it name nothing of this machine but what the caller names.
 
-    Where tasks and pool are is no part of a run's identity, so the plan that is written instead is the same plan.
+    Where tasks and pool are is not part of a run's identity, so the plan that is written instead is the same plan.
 
     Args:
         folder: the run's directory, which is a copy.
         pool: the pool's name, or its file on this machine.
-        tasks: where the tasks are on this machine; None: under the set's name, where the plan has one.
-        dataset: where they are taken from.
+        tasks: the source of the tasks on this machine; None: the set's name, if the plan has one.
+        dataset: the source of the data set.
 
     Raises:
         UsageError: there is no plan.

@@ -34,28 +34,28 @@ from twinbench.storage.store import Store
 from twinbench.submissions.findings import Findings
 from twinbench.submissions.repetition import (
     RepeatedCase,
+    describe_power,
     level_of,
     p_of_costs,
     p_of_resolved,
-    told_power,
 )
 from twinbench.submissions.report import Level
 from twinbench.submissions.sampling import draw
 
 _TESTS_OF_A_RUN = 2
 _FAR_LATENCY = 3.0
-"""Times of decisions that differ by more than this factor are told: machines differ by less."""
+"""Times of decisions that differ by more than this factor are reported: machines differ by less."""
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """From what samples follow."""
+    """What the samples are drawn with."""
 
     digest: str
     nonce: str
 
     def draw(self, names: Sequence[str], number: int, purpose: str) -> list[str]:
-        """Draw so many of the names; 0 for all."""
+        """Draw ``number`` of the names; 0 for all."""
         return draw(names, number or None, digest=self.digest, nonce=self.nonce, purpose=purpose)
 
 
@@ -75,7 +75,7 @@ def grade_again(
         run: the run.
         number: how many trials; 0 for all with a verdict.
         sampling: from what the sample follows.
-        findings: takes the checks.
+        findings: collects the checks.
         workers: how many patches are graded in parallel.
         build: build images from the tasks' Dockerfiles.
         progress: called with the number of graded patches.
@@ -127,13 +127,13 @@ def replay_again(
     build: bool,
     progress: Progress = no_progress,
 ) -> None:
-    """Replay cases of a run: commands are run again, patches graded, and the router is asked where it is there.
+    """Replay cases of a run: commands are run again, patches graded, and the router is called if it is available.
 
     Args:
         run: the run.
         number: how many cases; 0 for all.
-        sampling: from what the sample follows.
-        findings: takes the checks.
+        sampling: what the sample is drawn with.
+        findings: collects the checks.
         router: the router's spec, from where its files are now; None: its decisions are taken from the recording.
         plugins: limits of the router's process, of strict isolation.
         build: build images from the tasks' Dockerfiles.
@@ -213,10 +213,10 @@ def run_again(
 
     Args:
         run: the run.
-        rerun: how.
+        rerun: how the cases are run again.
         sampling: from what the sample follows.
-        findings: takes the checks.
-        tell: is told the power before anything is spent.
+        findings: collects the checks.
+        tell: called with the power before anything is spent.
         progress: called as images are fetched or built.
 
     Raises:
@@ -232,7 +232,7 @@ def run_again(
     claimed = _claimed(run.score.run)
     chosen = sampling.draw(list(claimed), rerun.number, f"rerun {subject}")
     level = level_of(_TESTS_OF_A_RUN * rerun.runs)
-    told = told_power(len(chosen), level, _noise(run.score.run))
+    told = describe_power(len(chosen), level, _noise(run.score.run))
     tell(f"{subject}: {told}")
     findings.add("power", subject, Status.passed, told, value=len(chosen), level=Level.rerun)
     again = rerun.folder / subject.replace("/", "-")

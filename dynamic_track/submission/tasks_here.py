@@ -18,7 +18,7 @@ from twinbench.submissions.trained import TrainedRouter
 
 @dataclass(frozen=True)
 class TasksHere:
-    """Where a maintainer has the tasks of runs."""
+    """Sources of the tasks of runs on the maintainer's machine."""
 
     tasks: str | None = None
     """A set's name, a file or a folder; None: under the name that the run has for it."""
@@ -28,7 +28,7 @@ class TasksHere:
         """Return the tasks of a set; None where they are not on this machine.
 
         Raises:
-            UsageError, ContentError: what was named is no set of tasks, or a damaged one.
+            UsageError, ContentError: what was named is not a set of tasks, or is damaged.
         """
         known = ids_of_named_set(name) is not None
         here = self.dataset is not None or name == REHEARSAL or (not known and self.tasks is not None)
@@ -46,12 +46,12 @@ def check_in_sample(
     """Check that a router was not trained on the tasks that it was run on, or that the submission says so.
 
     Args:
-        part: what is claimed.
+        part: the part of the submission, with its claims.
         plan: the run's, in which such a router's name is marked.
         cases: ids of the run's cases.
-        here: where the tasks are; where they are not, they are known by their ids alone.
+        here: the tasks on this machine; missing ones are known by their ids alone.
         trained: the trained routers among the submission's files.
-        findings: takes the check.
+        findings: collects the checks.
 
     Returns:
         Whether the result is one on what the router was trained on, declared or not.

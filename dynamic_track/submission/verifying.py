@@ -76,12 +76,12 @@ def verify_run(
     """Verify a run from a copy of its directory.
 
     Args:
-        part: what is claimed.
+        part: the part of the submission, with its claims.
         folder: the copy, whose files are plain; its plan is written anew.
         router: the submission's router.
-        findings: takes the checks.
+        findings: collects the checks.
         pool_file: the pool's manifest out of the archive.
-        here: where the tasks are on this machine.
+        here: the tasks on this machine.
         posted: the maintainer's folder of commitments that were posted.
         against: directories of other runs, which must not have the same responses.
         trained: the trained routers among the submission's files.
@@ -113,7 +113,7 @@ def verify_run(
             subject,
             []
             if division is part.division
-            else [f"claimed is {part.division}, the run is of {division}: {run.origin.value}"],
+            else [f"claimed is {part.division}, the run's division is {division}: {run.origin.value}"],
             f"{division}: {run.origin.value}",
         )
         commitments = _check_commitments(part, kept, posted, division, findings)
@@ -172,10 +172,10 @@ def _check_router(part: LivePart, plan: RunPlan, router: SubmittedRouter, findin
     problems = []
     if plan.router_fingerprint != router.fingerprint:
         problems.append(
-            f"the run was made with the router {plan.router_fingerprint}, handed in is {router.fingerprint}: other "
+            f"the run was made with the router {plan.router_fingerprint}, submitted is {router.fingerprint}: other "
             "files, arguments or versions decided"
         )
-    findings.judge("router", part.run, problems, "the run was made with the router that is handed in")
+    findings.judge("router", part.run, problems, "the run was made with the router that is submitted")
 
 
 def _add_audit(found: Audit, subject: str, findings: Findings) -> None:
@@ -186,7 +186,7 @@ def _add_audit(found: Audit, subject: str, findings: Findings) -> None:
 
 
 def _check_set(part: LivePart, kept: SavedRun, here: TasksHere, posted: Path | None, findings: Findings) -> None:
-    """Check that the run is of a whole set of tasks, or of cases that were named before it."""
+    """Check that the run covers a whole set of tasks, or cases that were named before it."""
     name, cases = str(kept.plan.sources["tasks"]), set(kept.cases)
     known = ids_of_named_set(name)
     ids: frozenset[str] | None
@@ -339,7 +339,7 @@ def _claim_problems(part: LivePart, score: LiveScore, kept: SavedRun) -> Iterato
         if claimed is None or computed is None or abs(claimed - computed) > _EQUAL * max(1.0, abs(computed)):
             yield f"{name}: claimed is {claimed}, computed from the journal is {computed}"
     if _without_folders(part.spec) != _without_folders(kept.plan.router):
-        yield f"the router that is named is {part.spec}, the run is of {_without_folders(kept.plan.router)}"
+        yield f"the router that is named is {part.spec}, the run's router is {_without_folders(kept.plan.router)}"
     entries = kept.entries
     head = JournalHead(line=entries[-1].number, sha256=entries[-1].sha256) if entries else None
     if part.head != head:

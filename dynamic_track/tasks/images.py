@@ -33,7 +33,7 @@ def prepare_images(
         build_them: whether to build images from tasks' Dockerfiles if they are missing or out of date; those of our own
             tasks are always built.
         checkpoint: called before each image; raises if no further image is to be prepared.
-        progress: is told how many are done.
+        progress: called with the number of images that are done.
 
     Returns:
         The errors of the images that could not be prepared, by image: ImageError, or UnexpectedError.

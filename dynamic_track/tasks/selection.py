@@ -37,7 +37,7 @@ class TaskChoice:
         """Load the chosen tasks, and the set that they come from.
 
         Args:
-            progress: is told how many tasks have been read.
+            progress: called with the number of tasks that have been read.
             swebench_setting: globs of tasks that are graded in swebench's own setting.
 
         Raises:

@@ -112,8 +112,8 @@ def local_task_ids(tasks: str, dataset: str | None = None) -> list[str]:
     not on this machine gives no ids.
 
     Args:
-        tasks: as for ``load_tasks``.
-        dataset: as for ``load_tasks``.
+        tasks: see ``load_tasks``.
+        dataset: see ``load_tasks``.
 
     Raises:
         TwinbenchError: the local data cannot be read.

@@ -417,7 +417,7 @@ class Bank:
                 parsed[number] = json.loads(stored[number])
             return parsed[number]
 
-        def finished(rows: list[Any]) -> Trajectory:
+        def make_trajectory(rows: list[Any]) -> Trajectory:
             steps = []
             for position, (_, _, _, row_no, step_index, numbers, functions_id, counts, visible) in enumerate(rows):
                 prompt = Prompt(
@@ -436,13 +436,13 @@ class Bank:
         while batch := result.fetchmany(256):
             for row in batch:
                 if rows and rows[0][0] != row[0]:
-                    yield finished(rows)
+                    yield make_trajectory(rows)
                     rows = []
                     if len(parsed) > _PARSED_MESSAGES:
                         parsed.clear()
                 rows.append(row)
         if rows:
-            yield finished(rows)
+            yield make_trajectory(rows)
 
 
 def _read_error(name: str, error: duckdb.Error) -> TwinbenchError:

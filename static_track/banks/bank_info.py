@@ -25,7 +25,7 @@ _TASK_LABELS = (
 _MOST_CAVEATS = 3
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
-_UNLABELLED = "The bank has no labels: routers can be asked about its calls, but cannot be scored on it."
+_UNLABELLED = "The bank has no labels: routers can decide its calls, but cannot be scored on it."
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ class DataFile:
 
 @dataclass(frozen=True)
 class BankCard:
-    """What a card says of a bank."""
+    """The content of a bank's card."""
 
     name: str
     rows: int
@@ -107,11 +107,13 @@ class BankCard:
 
     def _rows(self) -> str:
         heads = ("Workload", "Rows", *TIER_LABELS)
-        rows = [(name, sum(found.values()), *map(found.__getitem__, TIER_LABELS)) for name, found in self._counted()]
+        rows = [
+            (name, sum(found.values()), *map(found.__getitem__, TIER_LABELS)) for name, found in self._label_counts()
+        ]
         told = f"{format_count(self.rows, 'row')}, {format_trajectories(self.trajectories, self.groups)}.\n"
         return f"{told}\n{_table(heads, rows)}" if rows else told
 
-    def _counted(self) -> Iterator[tuple[str, Counter[str]]]:
+    def _label_counts(self) -> Iterator[tuple[str, Counter[str]]]:
         every: Counter[str] = Counter()
         for name, found in self.labels.items():
             every.update(found)
@@ -185,7 +187,7 @@ def card_of_build(folder: Path) -> BankCard:
             manifest=manifest,
         )
     except (KeyError, TypeError) as error:
-        what = f"is no manifest of a bank that was built ({type(error).__name__}: {error})"
+        what = f"is not a manifest of a bank that was built ({type(error).__name__}: {error})"
         raise ContentError([Problem(str(folder / MANIFEST_FILE), None, None, what)]) from None
 
 
@@ -218,7 +220,7 @@ def _rows_in(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _shape(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what a card says of the rows' form, as arguments of ``BankCard``."""
+    """Return a card's statements about the rows' form, as arguments of ``BankCard``."""
     found: set[str] = set()
     texts_only = True
     for row in rows:

@@ -32,7 +32,7 @@ _NO_NAME = re.compile(r"[^A-Za-z0-9_-]+")
 
 @dataclass(frozen=True)
 class Published:
-    """What only its publisher knows of a data set."""
+    """The publisher's statements about a data set."""
 
     url: str | None = None
     """The address of its page."""

@@ -22,7 +22,7 @@ def ensure_embedded(name: str, store: Store, progress: Progress = no_progress) -
 
     Args:
         name: one of ``EMBEDDED``.
-        store: where it is to be.
+        store: the store to write to.
         progress: called as it is imported.
 
     Raises:

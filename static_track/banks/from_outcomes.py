@@ -34,7 +34,7 @@ RULE = "the lowest tier whose model solved the task"
 
 
 class Hopeless(StrEnum):
-    """What becomes of tasks that no tier solved."""
+    """What is done with tasks that no tier solved."""
 
     leave_out = "leave-out"
     high = "high"
@@ -42,7 +42,7 @@ class Hopeless(StrEnum):
 
 @dataclass(frozen=True)
 class LabelCounts:
-    """What became of the tasks of a table."""
+    """How many tasks of a table became rows, and how many were left out or special."""
 
     rows: int
     inverted: int
@@ -52,7 +52,7 @@ class LabelCounts:
     unknown: int
     """Tasks that were left out since a verdict that decides the label is not known."""
     without_text: int
-    """Tasks that were left out since they have none."""
+    """Tasks that were left out since they have no text."""
 
     def to_json(self) -> dict[str, Any]:
         """The counts as a JSON object."""
@@ -74,15 +74,15 @@ def bank_from_outcomes(
     """Keep a bank of labelled tasks in the store.
 
     Args:
-        grid: of one workload, which is that of the bank.
-        info: the table that it is of.
+        grid: the outcomes of one workload, which is that of the bank.
+        info: the table with these outcomes.
         tiers: the model of each tier; two or more.
         texts: what each task asks, by task.
-        name: of the bank.
-        store: that it is kept in.
-        hopeless: what becomes of tasks that no tier solved.
+        name: the bank's name.
+        store: the store for the bank.
+        hopeless: what is done with tasks that no tier solved.
         replace: take the place of a bank of that name.
-        progress: told how far it is.
+        progress: called as the work proceeds.
 
     Raises:
         UsageError: less than two tiers, an unknown model, a name that is taken, or no task is left.
@@ -140,7 +140,7 @@ class _Label:
 
 
 def _labels(grid: Grid, order: list[str], hopeless: Hopeless) -> dict[str, _Label | None]:
-    """By task, its label; None where the table does not tell."""
+    """Return the label of each task, by task; None if the table has no verdict for it."""
     found: dict[str, _Label | None] = {}
     for task, column in zip(grid.tasks, grid.solved.T, strict=True):
         solves = np.flatnonzero(column >= 0.5)  # NaN is not
@@ -160,7 +160,7 @@ def _caveat(info: TableInfo, tiers: Mapping[str, str], counts: LabelCounts, hope
     models = ", ".join(f"{tier} {model}" for tier, model in tiers.items())
     treated = "labelled high" if hopeless is Hopeless.high else "left out"
     return (
-        f"Labels are of tasks, not of steps: {RULE}, by the table of outcomes {info.name} ({models}). "
+        f"Labels apply to tasks, not to steps: {RULE}, by the table of outcomes {info.name} ({models}). "
         f"{format_count(counts.inverted, 'row')} of {counts.rows:,} inverted: a higher tier did not solve the task. "
         f"{format_count(counts.hopeless, 'task')} solved by no tier {treated}."
     )

@@ -31,7 +31,7 @@ from twinbench.storage.store import Store
 from twinbench.text.tokens import TokenizerSet, find_tokenizer_set
 
 _LOOKED_AT_BYTES = 65_536
-"""At either end of a file, to see what it is."""
+"""Bytes at either end of a file that are read to recognise its format."""
 
 
 @dataclass(slots=True)
@@ -194,7 +194,7 @@ class ParsedBank:
 
 
 def read_bank(path: str, progress: Progress = no_progress) -> tuple[Source, ParsedBank]:
-    """All rows of a file, checked.
+    """Read and check all rows of a file.
 
     Raises:
         UsageError: no such file, no known format, or trajectories of an agent.
@@ -301,7 +301,7 @@ def store_bank(
     Args:
         parsed: the rows.
         name: the bank's name.
-        store: where it is stored.
+        store: the store to write to.
         source: the name of the imported file.
         source_sha256: the SHA-256 of the imported file.
         build_manifest: the manifest of the build that made the bank, which is kept with it; None if there is none.
@@ -367,7 +367,7 @@ def _keep_manifest(manifest: Mapping[str, Any] | None, info: BankInfo, store: St
 
 
 def _is_held_out(instance: str, group: str | None) -> bool:
-    """Whether a trajectory is of an instance of heldout100, or one of several draws of one, which have it as group."""
+    """Whether a trajectory's instance is in heldout100, or its group, which several draws of one instance share."""
     return not heldout_instances().isdisjoint((instance, group))
 
 

@@ -93,15 +93,15 @@ class LabelledRowModel(RowModel):
 
 
 _PLACES = ("id", "benchmark", "instance_id", "step_index", "total_steps")
-"""What says of a row which call of which trajectory it is."""
+"""The fields that identify a row's call and trajectory."""
 
 
 def foreign_row(row: Any) -> str | None:
-    """What a file's first row is, where it is nothing that was meant as a row of a bank; None where it may be one."""
+    """Return what is wrong with a file's first row if it cannot be meant as a row of a bank; None if it may be one."""
     if not isinstance(row, dict) or any(field in row for field in _PLACES):
         return None
     fields = ", ".join(map(repr, [*row][:_MOST_FIELDS_SHOWN])) or "no field"
-    found = f"it is no row of a bank: it has {fields}, and none of {', '.join(_PLACES)}"
+    found = f"it is not a row of a bank: it has {fields}, and none of {', '.join(_PLACES)}"
     if "trajectory_format" in row or {"messages", "info"} <= row.keys():
         return f"{found}. It looks like a trajectory of mini-swe-agent: add --format mini-swe-agent"
     if row.keys() & {"messages", "request", "response", "model"}:

@@ -50,7 +50,7 @@ WHOLE_BANK = BankPart(None, None)
 
 @dataclass(frozen=True)
 class TrajectoryLabel:
-    """What a trajectory is stratified by: its workload and its highest label."""
+    """The stratum of a trajectory: its workload and its highest label."""
 
     trajectory: int
     workload: str
@@ -161,7 +161,7 @@ def plan_split(
         near_duplicates: near-duplicates to keep together; None: they are not kept together, and the plan says so.
         named_groups: named groups, which are always kept together.
     """
-    together = united([*(near_duplicates or ()), *named_groups])
+    together = merge_groups([*(near_duplicates or ()), *named_groups])
     whole = Grouping.from_groups(together, trajectories)
     found = None if near_duplicates is None else Grouping.from_groups(near_duplicates, trajectories)
     named = None
@@ -190,16 +190,16 @@ def plan_split(
     return SplitPlan(name, seed, shares, dealt, found, named)
 
 
-def united(groups: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
+def merge_groups(groups: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
     """Merge groups that share a trajectory."""
     components = Components(1 + max((number for group in groups for number in group), default=0))
     for group in groups:
         for number in group[1:]:
             components.join(group[0], number)
-    united: dict[int, list[int]] = defaultdict(list)
+    merged: dict[int, list[int]] = defaultdict(list)
     for number in sorted({number for group in groups for number in group}):
-        united[components.find(number)].append(number)
-    return sorted(map(tuple, united.values()))
+        merged[components.find(number)].append(number)
+    return sorted(map(tuple, merged.values()))
 
 
 def _units(
@@ -236,7 +236,7 @@ def load_split(folder: Path, bank_sha256: str, wanted: str, held_out: Sequence[i
 
 
 def split_of_part(folder: Path, bank_sha256: str, wanted: str) -> dict[str, Any] | None:
-    """Return the split that a part is of, as its file has it; None for the held-out part, which is of every split.
+    """Return the split that a part belongs to, as its file has it; None for the held-out part, which every split has.
 
     Raises:
         UsageError: the part does not exist, or the name is ambiguous.

@@ -50,7 +50,7 @@ def base_fingerprint(manifest: StaticManifest, tokenizers: TokenizerSet, text_ru
     """Return the fingerprint of what the numbers depend on besides the bank: tokenizers, token constants, text rules.
 
     Args:
-        manifest: has the token constants.
+        manifest: the manifest with the token constants.
         tokenizers: the tokenizers that count.
         text_rules: the version of the text rules that the bank's messages need.
     """

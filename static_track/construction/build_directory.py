@@ -69,7 +69,7 @@ class BuildDirectory:
         """
         if (self.path / PLAN_FILE).exists():
             kept = self.refuse_other(plan)
-            grows = not kept.identity.has_all_of(plan.identity)
+            grows = not kept.identity.includes_tasks_of(plan.identity)
             if kept == plan:
                 return grows
             if grows:
@@ -82,15 +82,16 @@ class BuildDirectory:
         return grows
 
     def refuse_other(self, plan: BuildPlan) -> BuildPlan:
-        """Hold a plan against that of the build that is here; returns the latter.
+        """Compare a plan with that of the build in this directory, and return the latter.
 
         Raises:
-            UsageError: it is a build of something else; what differs is named.
+            UsageError: the build has a different configuration; the error names the differences.
         """
         kept = read_plan(self.path)
         if differences := kept.identity.differences(plan.identity):
             raise UsageError(
-                f"{self.path} holds a build of something else ({'; '.join(differences)}): choose another directory"
+                f"{self.path} contains a build with a different configuration ({'; '.join(differences)}): choose "
+                "another directory"
             )
         return kept
 

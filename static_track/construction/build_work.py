@@ -222,7 +222,9 @@ def _require_requested_execution(
     """
     asked = (task.id, assignment, repeat)
     if (execution.task, execution.assignment, execution.repeat) != asked:
-        raise TwinbenchError(f"the executor was asked for {asked}, but returned another execution: a bug in it")
+        raise TwinbenchError(
+            f"the executor was to execute {asked}, but returned another execution: a bug in the executor"
+        )
     for number, step in enumerate(execution.steps, 1):
         if step.candidate != (wanted := assignment.candidate(number)):
             raise TwinbenchError(

@@ -80,7 +80,7 @@ class BuildResult(Tabular):
 
     @property
     def was_stopped(self) -> bool:
-        """Whether a task is unfinished because the build was asked to stop."""
+        """Whether a task is unfinished because a stop of the build was requested."""
         return any(each.cause is None for each in self.unfinished_tasks)
 
     @property
@@ -257,7 +257,7 @@ def open_executor(settings: BuildSettings, context: ExecutorContext) -> Iterator
     """The executor that a configuration names.
 
     Raises:
-        UsageError: there is none of that kind, it refuses a setting, or it cannot be opened; names the file.
+        UsageError: there is none of that kind, it refuses a setting, or could not be opened; names the file.
     """
 
     def opening() -> AbstractContextManager[TaskExecutor]:
@@ -275,7 +275,7 @@ def open_proposer_of(settings: BuildSettings, ladder: Ladder) -> Iterator[Propos
     """The proposer that a configuration names.
 
     Raises:
-        UsageError: there is none of that name, it refuses a setting, or it cannot be opened; names the file.
+        UsageError: there is none of that name, it refuses a setting, or could not be opened; names the file.
     """
 
     def opening() -> AbstractContextManager[Proposer]:
@@ -287,7 +287,7 @@ def open_proposer_of(settings: BuildSettings, ladder: Ladder) -> Iterator[Propos
 
 @contextmanager
 def _enter_plugin(where: str, opening: Callable[[], AbstractContextManager[_T]]) -> Iterator[_T]:
-    """What a plugin opens; what goes wrong meanwhile is said with the place in the configuration that names it."""
+    """Open an executor or proposer; errors are raised with the configuration field that names it."""
     with ExitStack() as stack:
         try:
             entered = stack.enter_context(opening())
@@ -296,7 +296,7 @@ def _enter_plugin(where: str, opening: Callable[[], AbstractContextManager[_T]])
         except (TwinbenchError, OSError):
             raise
         except Exception as error:
-            raise UsageError(f"{where}: it cannot be opened: {describe_error(error)}") from error
+            raise UsageError(f"{where}: could not open the plugin: {describe_error(error)}") from error
         yield entered
 
 

@@ -60,12 +60,12 @@ def estimate(
 
     Args:
         settings: the configuration.
-        directory: of the build, whose seeds say how many steps tasks have, where it exists.
+        directory: the build's directory; if it exists, its seeds give the number of steps of tasks.
         steps: how many are assumed of a task without a seed; default: the mean of the seeds, else ``ASSUMED_STEPS``.
-        progress: told of what the executor prepares.
+        progress: called as the executor prepares tasks.
 
     Raises:
-        UsageError: the configuration is refused, or the directory holds a build of something else.
+        UsageError: the configuration is refused, or the directory contains a build with a different configuration.
         ContentError: executions that are kept are damaged.
     """
     with tempfile.TemporaryDirectory() as folder:

@@ -129,22 +129,22 @@ class ExecutionLog:
         return self._execution(line)
 
     def hints(self, task: str) -> Sequence[str] | None:
-        """Return the recorded hints for a task's seed; None if the proposer was not asked yet."""
+        """Return the recorded hints for a task's seed; None if the proposer was not called yet."""
         line = self._hints.get(task)
         return None if line is None else line.hints
 
     def hints_usd(self, task: str) -> Decimal:
-        """What a proposer was paid for the hints of a task."""
+        """The cost of the proposer's hints for a task, in USD."""
         line = self._hints.get(task)
         return Decimal(0) if line is None else line.cost_usd
 
     def add_hints(self, task: str, hints: Sequence[str], paid_usd: Decimal = Decimal(0)) -> None:
-        """Keep what a proposer said, so that it is asked once.
+        """Keep a proposer's hints, so that it is called once.
 
         Args:
-            task: whose seed it was asked about.
-            hints: that it gave.
-            paid_usd: what it was paid for them.
+            task: the task of the seed.
+            hints: the hints that it gave.
+            paid_usd: their cost.
 
         Raises:
             OSError: it cannot be written; the file is as it was.
@@ -186,7 +186,7 @@ class ExecutionLog:
             return self._file.read(length)
 
     def requests(self, execution: Execution) -> Iterator[Hashable]:
-        """What was asked at each step of a kept execution; equal where the response cache gives the same answer."""
+        """Return what was sent at each step of a kept execution; equal if the response cache gives the same answer."""
         line = self.line_of(execution)
         for step, numbers in zip(line.steps, conversations_of(line.steps), strict=True):
             yield line.task, line.repeat, step.candidate, step.functions, tuple(numbers)
@@ -268,8 +268,8 @@ class ExecutionLog:
             paid_calls=line.paid_calls,
         )
 
-    def step(self, line: StepLine, numbers: Sequence[int]) -> ExecutedStep:
-        """Make a step of a recorded execution.
+    def decode_step(self, line: StepLine, numbers: Sequence[int]) -> ExecutedStep:
+        """Decode a step of a recorded execution.
 
         Args:
             line: the step's line.
@@ -347,4 +347,4 @@ class _Steps(Sequence[ExecutedStep]):
 
     def __iter__(self) -> Iterator[ExecutedStep]:
         conversations = conversations_of(self._lines)
-        return (self._log.step(line, numbers) for line, numbers in zip(self._lines, conversations, strict=True))
+        return (self._log.decode_step(line, numbers) for line, numbers in zip(self._lines, conversations, strict=True))

@@ -1,7 +1,7 @@
 """A model as a proposer: shown the whole seed once, it says for each step the lowest tier worth trying.
 
-It is asked through the metered handle, at the locked prices of a pool and under a cap of its own. What it answers that
-is no hint prunes nothing; what keeps it from answering leaves the task open.
+It is called through the metered handle, at the locked prices of a pool and under a cap of its own. What it answers that
+is not a hint prunes nothing; a failed call leaves the task open.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from twinbench.storage.manifest_files import DEFAULT_LIVE
 from twinbench.text.messages import message_text
 
 PROMPT_VERSION = 1
-"""Of the instructions below; another one may give other hints."""
+"""Version of the instructions below; another version may give other hints."""
 
 _MOST_CHARACTERS = 4000
-"""Shown of a message: its beginning and its end."""
+"""How much of a message is shown: its beginning and its end."""
 _TOKENS_A_STEP = 16
 _TOKENS_AROUND = 64
 _OBJECT = re.compile(r"\{.*\}", re.DOTALL)
@@ -70,11 +70,11 @@ class ModelProposer:
 
     @property
     def spent_usd(self) -> Decimal:
-        """What its answers cost in this sitting."""
+        """The cost of its answers since the build was started, in USD."""
         return self._spent_usd
 
     def propose(self, task: ConstructionTask, seed: Execution) -> Sequence[str]:
-        """What the model says of a seed; nothing where it says no hints.
+        """Return the model's hints about a seed; empty if its answer has none.
 
         Raises:
             CausedError: the provider fails, or the cap is reached.
@@ -102,7 +102,7 @@ class ModelProposer:
         return _INSTRUCTIONS.format(steps=steps, tiers=", ".join(labels), never=NOT_DOWNGRADEABLE, strongest=labels[-1])
 
     def _hints(self, said: str) -> list[str]:
-        """The hints in an answer; the lowest tier, which prunes nothing, for what is none."""
+        """Return the hints in an answer; invalid ones become the lowest tier, which prunes nothing."""
         try:
             found = _OBJECT.search(said)
             hints = parse_json(found[0] if found else said)["hints"]
@@ -133,7 +133,7 @@ def open_model(settings: Mapping[str, Any], ladder: Ladder) -> Iterator[ModelPro
 
     Args:
         settings: the table ``[proposer]``: ``api_base``, ``api_key_env``, ``pool``, ``candidate`` and ``usd``, the most
-            that it may spend in one sitting.
+            that it may spend each time the build is started.
         ladder: the tiers of the build.
 
     Raises:

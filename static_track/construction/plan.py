@@ -79,10 +79,10 @@ class BuildIdentity(_Model):
         return Ladder.from_tiers(self.tiers, self.search.cascade)
 
     def search_rules(self) -> SearchRules:
-        """What decides which downgrades are accepted."""
+        """Return the rules that decide which downgrades are accepted."""
         return SearchRules(parse_step_rule(self.search.step_rule), self.search.repeats)
 
-    def has_all_of(self, other: BuildIdentity) -> bool:
+    def includes_tasks_of(self, other: BuildIdentity) -> bool:
         """Return whether the tasks of another identity are all among these."""
         return {*other.tasks} <= {*self.tasks}
 
@@ -94,7 +94,7 @@ class BuildIdentity(_Model):
         found = []
         for name, was, now in (
             *_pairs(self.search, other.search, ""),
-            *_pairs(self, other, "search", "executor", *(("tasks",) if other.has_all_of(self) else ())),
+            *_pairs(self, other, "search", "executor", *(("tasks",) if other.includes_tasks_of(self) else ())),
             *_pairs(self.executor, other.executor, "identity", prefix="executor."),
             *_name_differences(self.executor.identity, other.executor.identity),
         ):

@@ -46,7 +46,7 @@ def bank_rows(outcomes: Iterable[SearchOutcome], ladder: Ladder, caveat: str | N
 
     Args:
         outcomes: the outcomes of all tasks.
-        ladder: has the tier of each candidate.
+        ladder: the tiers of the candidates.
         caveat: the caveat that must accompany numbers of the bank.
     """
     labelled = [outcome for outcome in outcomes if outcome.labelled_execution is not None]
@@ -128,11 +128,11 @@ class Publication:
     ladder: Ladder
     spent_usd: Decimal
     requests: Callable[[Execution], Iterable[Hashable]]
-    """What was asked at each step of an execution; equal where the response cache gives the same answer."""
+    """Returns what was sent at each step of an execution; equal if the response cache gives the same answer."""
     recordings: Iterable[bytes]
     """The lines of the recordings."""
     proposer_usd: Decimal
-    """What the proposer was paid for the hints."""
+    """The cost of the proposer's hints, in USD."""
     review: Mapping[str, ReviewLine]
     """The last verdict on each row."""
 
@@ -167,7 +167,7 @@ class Publication:
             ContentError: a rule for publication is violated; nothing was written.
             TwinbenchError: a file cannot be written.
         """
-        (folder / MANIFEST_FILE).unlink(missing_ok=True)  # without it, the other files are no bank
+        (folder / MANIFEST_FILE).unlink(missing_ok=True)  # without it, the other files are not a bank
         self.check_release_rules()
         rows = list(apply_review(self.searched_rows(), self.review, self.ladder))
         sums = {

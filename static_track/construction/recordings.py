@@ -129,15 +129,15 @@ class RecordedExecutor:
 
     @property
     def spent_usd(self) -> Decimal:
-        """What the recorded build paid."""
+        """The cost of the recorded build, in USD."""
         return self._header.spent_usd
 
     def worst_case_usd(self, task: str) -> Decimal:  # noqa: ARG002 - nothing is paid for any task
-        """Nothing."""
+        """Return 0: recorded executions cost nothing."""
         return Decimal(0)
 
     def execute(self, task: str, assignment: Assignment, repeat: int) -> Execution:
-        """Fail: recorded executions are found before an executor is asked.
+        """Fail: recorded executions are found before an executor is called.
 
         Raises:
             TwinbenchError: always.
@@ -158,11 +158,11 @@ class RecordedProposer:
 
     @property
     def spent_usd(self) -> Decimal:
-        """Nothing."""
+        """0: recorded hints cost nothing."""
         return Decimal(0)
 
     def propose(self, task: ConstructionTask, seed: Execution) -> Sequence[str]:  # noqa: ARG002 - refuses any
-        """Fail: recorded hints are found before a proposer is asked.
+        """Fail: recorded hints are found before a proposer is called.
 
         Raises:
             TwinbenchError: always.

@@ -18,7 +18,7 @@ from twinbench.routing.tiers import Tier
 
 
 class Purpose(StrEnum):
-    """What an execution is meant to show."""
+    """The purpose of an execution."""
 
     seed = "seed"
     """The strongest tier alone passes."""

@@ -60,7 +60,7 @@ class BankSection(_Section):
     """The section ``[bank]``: what the manifest and the rows say about the bank."""
 
     name: Annotated[str, AfterValidator(_bank_name)]
-    """As a store can call it."""
+    """The bank's name in a store."""
     licence: _NonBlank
     description: str = ""
     caveat: Annotated[_NonBlank, Field(max_length=MOST_CAVEAT_CHARACTERS)] | None = None

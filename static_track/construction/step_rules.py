@@ -12,7 +12,7 @@ _WITHIN = re.compile(r"within:([0-9]{1,6})")
 
 @dataclass(frozen=True)
 class StepRule:
-    """By how many steps an accepted execution may differ from its seed."""
+    """The number of steps by which an accepted execution may differ from its seed."""
 
     name: str
     """The rule's name in configurations and manifests: ``equal``, ``within:K`` or ``any``."""

@@ -225,7 +225,7 @@ def _of_prompt(
             measures.add(trait, f"{measure}, {place}", value)
         for trait, word in facts.counts:
             if trait == "label-like words in text":
-                measures.add(trait, f"{word!r}, {place}", "stands there")
+                measures.add(trait, f"{word!r}, {place}", "present")
         measures.add("number of tool calls", f"calls, {place}", facts.counts["number of tool calls", "calls"])
         measures.add("message keys", f"keys, {place}", ", ".join(sorted(facts.keys)))
         measures.add("order of keys", f"order, {place}", "; ".join(facts.orders))
@@ -310,14 +310,14 @@ def _of_keys(measures: _Measures, messages: Sequence[MessageFeatures], tools: Me
     words = words_of_keys(keys | tools.keys)
     measures.add("label-like words in keys", "words", ", ".join(words))
     for word in words:
-        measures.add("label-like words in keys", f"{word!r}", "stands there")
+        measures.add("label-like words in keys", f"{word!r}", "present")
     extra: dict[str, list[Value]] = defaultdict(list)
     for facts in (*messages, tools):
         for path, value in facts.extra.items():
             extra[path].append(value)
     for path, values in extra.items():
         trait = f"{_KEY}{path}"
-        measures.add(trait, "how often it stands there", len(values))
+        measures.add(trait, "how often it occurs", len(values))
         for place, value in (("first", values[0]), ("last", values[-1])):
             _of_value(measures, trait, place, value)
 

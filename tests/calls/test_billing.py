@@ -199,7 +199,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
             "prompt_cache_hit_tokens": 60,
             "prompt_cache_miss_tokens": 41,
         },
-        "prompt_cache_miss_tokens: 41 missed and 60 hit are no prompt of 100",
+        "prompt_cache_miss_tokens: 41 missed and 60 hit do not add up to a prompt of 100",
     ),
     "two reads": (
         {

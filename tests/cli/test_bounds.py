@@ -72,7 +72,7 @@ ZEROS = bytes(PART)
 LETTERS = b"a" * PART
 BLANK_LINES = (b" " * 1023 + b"\n") * (PART // 1024)
 TOO_LONG = "is larger than 64 MiB, the limit of a row"
-A_BOMB = "unpacks to more than 512 MiB and 200 times what it is packed in"
+A_BOMB = "expands to more than 512 MiB, 200 times its compressed size (possible decompression bomb)"
 NO_DOCUMENT = "is larger than 256 MiB, the limit"
 
 ROWS: dict[str, tuple[Callable[[Path], Path], str]] = {

@@ -68,7 +68,7 @@ def test_without_ray_what_to_install_is_said() -> None:
     ("more", "said"),
     [
         (("--executor", "slurm"), "--executor slurm: must be threads or ray"),
-        (("--ray-address", "10.0.0.5:6379"), "--ray-address 10.0.0.5:6379 is of --executor ray"),
+        (("--ray-address", "10.0.0.5:6379"), "--ray-address 10.0.0.5:6379 requires --executor ray"),
         (("--executor", "ray", "--engine", "tcp://a:2376"), "give only one of the two"),
         (("--executor", "ray", "--ray-address", "127.0.0.1:9"), "no Ray cluster answers at 127.0.0.1:9"),
     ],

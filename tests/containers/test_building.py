@@ -143,5 +143,5 @@ def test_a_dockerfile_that_is_none_is_said(engine: Engine, base_image: str, imag
 def test_an_image_that_a_dockerfile_starts_from_and_cannot_be_had_is_named(
     engine: Engine, image: str, context: Path
 ) -> None:
-    with pytest.raises(ImageError, match=r"image 127\.0\.0\.1:9/nowhere:1 does not pull: "):
+    with pytest.raises(ImageError, match=r"could not pull image 127\.0\.0\.1:9/nowhere:1: "):
         made(engine, image, context, "FROM 127.0.0.1:9/nowhere:1\n")

@@ -179,7 +179,7 @@ def test_an_execution_of_a_run_removes_what_earlier_ones_left_and_nothing_else(e
     own, second = f"{os.getpid()}-a", Lease(f"{os.getpid()}-a", 2)
     leases = {"older": Lease(own, 1), "own": second, "another run's": Lease(f"{os.getpid()}-b", 1)}
     opened = {
-        name: Sandbox(engine.leased(lease), base_image, role, limits=SMALL)
+        name: Sandbox(engine.with_lease(lease), base_image, role, limits=SMALL)
         for (name, lease), role in zip(leases.items(), ("grade", "case", "case"), strict=True)
     }
     for sandbox in opened.values():

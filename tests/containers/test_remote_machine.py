@@ -78,5 +78,5 @@ def test_an_engine_of_another_machine_is_not_here_even_with_the_same_folder() ->
 
 def test_what_is_no_measurement_is_refused() -> None:
     for output in ("", "MemAvailable: 5 kB", "Filesystem 1 2 3 4 5"):
-        with pytest.raises(ValueError, match="not told"):
+        with pytest.raises(ValueError, match="memory and disk are missing"):
             parse_measured(output)

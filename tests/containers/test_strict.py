@@ -377,7 +377,7 @@ REFUSED: list[tuple[list[str], int, str]] = [
         "127.0.0.1:9/nowhere:1 does not",
     ),
     (["{good}", "--isolation", "strict", "--plugin-wheels", "{empty}"], 2, "no .whl file"),
-    (["{good}", "--plugin-image", "x"], 2, "--plugin-image and --plugin-wheels are of --isolation strict"),
+    (["{good}", "--plugin-image", "x"], 2, "--plugin-image and --plugin-wheels require --isolation strict"),
     (["no_such_module:R", "--isolation", "strict"], 2, "no module 'no_such_module'"),
     (["{good}s", "--isolation", "strict"], 2, "has no class 'Rs'; it has R"),
     (["{good}?k=1", "--isolation", "strict"], 2, "it takes no argument 'k'"),

@@ -90,7 +90,7 @@ def test_what_failed_a_check_is_not_listed(results: Path) -> None:
 def test_a_report_on_something_else_is_refused(results: Path) -> None:
     data, _ = submission("mine", title="One")
     _, report = submission("mine", title="Another")
-    with pytest.raises(UsageError, match="of another submission"):
+    with pytest.raises(UsageError, match="for a different submission"):
         add_submission(results, data, report, NOW)
 
 
@@ -127,7 +127,7 @@ def test_the_same_file_is_verified_again_and_never_less_far(results: Path) -> No
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ({}, {"contact": "B. Other"}, "was handed in by A. Person"),
+        ({}, {"contact": "B. Other"}, "was submitted by A. Person"),
         ({"key": "SHA256:a"}, {"key": "SHA256:b"}, "is signed by SHA256:a, and the new file is signed by SHA256:b"),
         ({"key": "SHA256:a"}, {}, "the new file is not signed"),
     ],
@@ -144,9 +144,9 @@ def test_nobody_takes_the_name_of_another_unnoticed(
 def test_one_commitment_is_of_one_run(results: Path) -> None:
     digest = commitment(results)
     add(results, "mine", live_result(60, commitments=(digest,)), content="1")
-    with pytest.raises(TwinbenchError, match=f"{digest[:12]}: two entries are under it: mine, other"):
+    with pytest.raises(TwinbenchError, match=f"{digest[:12]}: two entries name it: mine, other"):
         add(results, "other", live_result(80, commitments=(digest,)), content="2")
-    with pytest.raises(TwinbenchError, match="2 runs of mine are under it"):
+    with pytest.raises(TwinbenchError, match="2 runs of mine name it"):
         add(results, "mine", live_result(80, commitments=(digest,)), content="a better run")
     # The same run again with more beside it is no second run.
     again = live_result(60, commitments=(digest,))
@@ -317,8 +317,8 @@ def test_links_strays_and_megabytes_are_found(results: Path, tmp_path: Path) -> 
     scores.unlink()
     scores.symlink_to(secret)
     found = [(each.subject, each.reason) for each in of(results, Status.failed)]
-    assert ("static/mine", "weights.bin is no file of an entry") in found
-    assert ("static/other", "scores.json is no plain file") in found
+    assert ("static/mine", "weights.bin does not belong in an entry") in found
+    assert ("static/other", "scores.json is not a regular file") in found
     assert {subject for subject, _ in found} == {"static/mine", "static/other", "entries/stable", "entries/static/link"}
 
 
@@ -327,7 +327,7 @@ def test_commitments_are_each_of_one_run_and_none_is_forgotten(results: Path) ->
     add(results, "mine", live_result(commitments=(first,)), content="1")
     add(results, "unposted", live_result(commitments=("f" * 64,)), content="2")
     warned = {each.subject: each.reason for each in of(results, Status.warned)}
-    assert warned["f" * 12] == "live/unposted names it, and it is not under results/commitments"
+    assert warned["f" * 12] == "live/unposted names it, but it is not under results/commitments"
     assert warned[second[:12]].startswith("of my_router.py:Mine on 2 cases, made 2026")
     assert first[:12] not in warned
 
@@ -386,8 +386,8 @@ def test_a_check_that_fails_is_told_and_exits_with_1(results: Path, tmp_path: Pa
     summary = tmp_path / "summary.md"
     ran = leaderboard("check", "--summary", summary, results=results)
     assert ran.code == 1
-    assert "is no file of an entry" in ran.text.replace("\n", " ")
-    assert r"extra\|&lt;img&gt;.txt is no file of an entry" in summary.read_text()
+    assert "does not belong in an entry" in ran.text.replace("\n", " ")
+    assert r"extra\|&lt;img&gt;.txt does not belong in an entry" in summary.read_text()
 
 
 def test_what_cannot_be_done_is_refused(results: Path, tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def test_what_a_policy_does_not_need_may_be_unknown() -> None:
     assert math.isnan(cascade_policy(grid, "c").solved[1])
     assert mixed_policy(grid, [1, 0], "m").solved.tolist()[0] == 1
     assert math.isnan(mixed_policy(grid, [0.5, 0.5], "m").solved[0])
-    assert constant_policy(grid, 1, "high").known.tolist() == [False, True]
+    assert constant_policy(grid, 1, "high").known_mask.tolist() == [False, True]
     assert oracle_policy(grid).solved.tolist() == [1, 1]
 
 

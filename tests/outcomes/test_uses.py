@@ -44,7 +44,7 @@ def rows_of(bank: str, folder: Path) -> dict[str, dict[str, Any]]:
 def test_a_bank_of_outcomes_has_a_row_a_task_and_says_what_its_labels_are(made: Path, tmp_path: Path) -> None:
     command = ("bank", "from-outcomes", "t", "--tiers", "low=a,high=b", "--text", made)
     ran = twinbench(*command, "--name", "bank").succeeded()
-    assert "Labels are of tasks, not of steps: the lowest tier whose model solved the task" in ran.text
+    assert "Labels apply to tasks, not to steps: the lowest tier whose model solved the task" in ran.text
     assert "1 row of 3 inverted" in ran.text
     assert "1 task solved by no tier left out" in ran.text
     assert "1 without a known verdict, 1 without a text" in ran.text
@@ -55,7 +55,7 @@ def test_a_bank_of_outcomes_has_a_row_a_task_and_says_what_its_labels_are(made: 
         "inverted": ("low", True),
     }
     assert found["both"]["messages"] == [{"role": "user", "content": "Mend both."}]
-    assert "Labels are of tasks" in twinbench("static", "score", "sticky", "--bank", "bank").succeeded().text
+    assert "Labels apply to tasks" in twinbench("static", "score", "sticky", "--bank", "bank").succeeded().text
     kept = twinbench(*command, "--name", "all", "--hopeless", "high", "--json").succeeded().json
     assert kept["tasks"] == {"rows": 4, "inverted": 1, "hopeless": 1, "unknown": 1, "without_text": 1}
     assert rows_of("all", tmp_path)["hopeless"]["target_tier"] == "high"
@@ -65,7 +65,10 @@ def test_a_bank_of_outcomes_has_a_row_a_task_and_says_what_its_labels_are(made: 
     assert nothing.code == 2
     assert "of 6 tasks, 1 solved by no tier, 1 without a known verdict, 5 without a text" in nothing.err
     for texts, said in (
-        ([{"task": "both", "text": "one"}, {"task": "both", "text": "two"}], "both stands in the file with another"),
+        (
+            [{"task": "both", "text": "one"}, {"task": "both", "text": "two"}],
+            "both is in the file already",
+        ),
         ([{"task": "both", "text": " "}], "has no text in any of"),
         ([{"text": "one"}], "has no name in any of"),
     ):
@@ -109,9 +112,9 @@ def test_a_dry_run_says_what_a_table_of_outcomes_knows_of_its_cases(
     assert found["best_single"] == "low"
     assert not Path("run").exists()
     for more, said in (
-        (known, "--outcomes is of --dry-run"),
-        (("--dry-run", *known[:2]), "and needs --tiers"),
-        (("--dry-run", *known[2:]), "--tiers is of --outcomes"),
+        (known, "--outcomes requires --dry-run"),
+        (("--dry-run", *known[:2]), "requires --dry-run and --tiers"),
+        (("--dry-run", *known[2:]), "--tiers requires --outcomes"),
         (("--dry-run", "--outcomes", SHIPPED, *TIERS), "has none of the 21 cases"),
     ):
         ran = twinbench(*run, *more)

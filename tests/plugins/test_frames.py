@@ -29,7 +29,7 @@ from twinbench.plugins.answers import DECISION, HOOK, LOADING, AnswerKind, Quest
 from twinbench.plugins.limits import RouterLoadError
 from twinbench.plugins.process import RouterProcess
 from twinbench.plugins.process_router import ProcessRouter
-from twinbench.routing.asking import asked as ask_router
+from twinbench.routing.asking import ask_router
 from twinbench.routing.router import Choice, RouterError
 from twinbench.routing.router_llm import NoRouterLlm
 from twinbench.storage.manifest_files import static_manifest
@@ -63,7 +63,7 @@ MESSAGES = {
     "usage no truth value": "sent an answer with usage = 'yes'; it must be true or false",
     "load error no text": "sent an answer with error = an object; it must be a string",
     "decision at load": "sent an answer without hooks",
-    "question at load": "asked an LLM outside route()",
+    "question at load": "called an LLM outside route()",
     "route_ms nan": r"sent an answer that is not JSON \(NaN is not a number\)",
     "route_ms infinite": r"sent an answer that is not JSON \(Infinity is not a number\)",
     "route_ms beyond floats": r"sent an answer that is not JSON \(1e999 is too large a number\)",
@@ -100,7 +100,7 @@ MESSAGES = {
     "not UTF-8": r"sent an answer that is not JSON \('utf-8' codec can't decode byte .*\)",
     "empty": r"sent an answer that is not JSON \(.*\)",
     "decision at a hook": "sent an answer with an unknown field: 'candidate'",
-    "question at a hook": "asked an LLM outside route()",
+    "question at a hook": "called an LLM outside route()",
     "hook error a list": r"sent an answer with error = a list; it must be a string",
     "hook error half a pair": HALF,
 }
@@ -276,7 +276,7 @@ class Scripted(RouterProcess):
     def close(self) -> None:
         self.ended = True
 
-    def new_output(self, *, patient: bool) -> bytes:
+    def read_new_stderr(self, *, wait: bool) -> bytes:
         return b""
 
     def tree_mib(self) -> float:

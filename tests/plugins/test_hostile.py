@@ -135,7 +135,7 @@ def test_what_a_router_prints_is_kept_and_is_no_error(how: str) -> None:
     spec = f"{hostile('answering', 'Prints')}?how={how}"
     with hosted(spec, output=output) as router:
         assert asked(router) == "low" if how != "raise" else asked(router).startswith("error: route raised ValueError")
-        assert output.printed(spec) == "hello\n"
+        assert output.read_output(spec) == "hello\n"
         assert output.before_failure(spec) == ("hello" if how == "raise" else None)
 
 
@@ -146,7 +146,7 @@ def test_what_is_printed_is_passed_on_once_and_kept_within_bounds() -> None:
     with hosted(spec, output=output) as router:
         for step in (1, 2, 3):
             assert asked(router, step=step) == "low"
-            assert output.printed(spec) == ("x" * 65_535 + "\n")
+            assert output.read_output(spec) == ("x" * 65_535 + "\n")
     assert heard == ["x" * 65_535 + "\n"] * 3
 
 

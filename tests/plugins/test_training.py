@@ -221,8 +221,8 @@ def test_a_folder_that_was_changed_is_refused_and_its_pickle_is_read_in_its_own_
         tb.score([str(model)], "one", split="test")
     manifest = json.loads((model / "artefact.json").read_text("utf-8"))
     for change, why in (
-        ({"files": {"../out": "0" * 64}}, "is no path in an artefact"),
-        ({"files": {"learned/../../x": "0" * 64}}, "is no path in an artefact"),
+        ({"files": {"../out": "0" * 64}}, "is not a valid path in an artefact"),
+        ({"files": {"learned/../../x": "0" * 64}}, "is not a valid path in an artefact"),
         ({"origin": "elsewhere"}, "origin: "),
     ):
         (model / "artefact.json").write_text(json.dumps({**manifest, **change}), "utf-8")

@@ -61,14 +61,14 @@ REFUSED = [
     Way("MisspeltMethod", (2, r"has no method route\(call\); rename its rout to route")),
     Way("Awaits", (2, r"is async def, and nothing is awaited: write def route\(self, call\)")),
     Way("awaits", (2, r"is async def, and nothing is awaited: write def awaits\(call\)")),
-    Way("TakesTwo", (2, r"takes .*: it is given one argument, the call; write def route\(self")),
+    Way("TakesTwo", (2, r"wrong signature .*: it is called with one argument, the call; define it as def route\(self")),
     Way("TakesTyped", (2, r"it needs the argument 'k': add \?k=…")),
     Way("two", (2, r"it needs the argument 'llm': add \?llm=…")),
     Way("make", (2, r"it needs the argument 'k': add \?k=…")),
-    Way("returns_text", (2, r"returns_text\(\) returned 'low', which is no router: .* def returns_text\(call\)")),
+    Way("returns_text", (2, r"returns_text\(\) returned 'low', which is not a router: .* def returns_text\(call\)")),
     Way("AwaitsHook", (2, r"the method warm_up of AwaitsHook is async def, .*: write def warm_up\(self\)")),
     Way("YieldsInHook", (2, r"the method observe of YieldsInHook has a yield in it, so that nothing of it would run")),
-    Way("HookTakesNone", (2, r"given one argument, the session; write def start\(self, session\)")),
+    Way("HookTakesNone", (2, r"called with one argument, the session; define it as def start\(self, session\)")),
     Way("ByPosition", (2, "it needs the argument 'k' by position, which a spec cannot give")),
     Way("Low.route", (2, "Low.route is a method: name its class, Low")),
     Way("trb:ways.py:Low", (2, "after trb: comes the name of a module, not a file: write trb:ways:Low")),
@@ -256,7 +256,7 @@ def test_the_library_has_what_a_router_printed() -> None:
     board = tb.score(spec, "bank", plugins=given, resampling=None)
     assert (board.entries[0].printed or "").startswith("looking at 1")
     assert "printed before that: looking at 1" in repr(board)
-    assert given.output.printed(spec).startswith("looking at 1\n")
+    assert given.output.read_output(spec).startswith("looking at 1\n")
 
 
 def test_what_a_router_prints_is_shown_as_it_comes() -> None:

@@ -77,7 +77,7 @@ def test_a_run_of_many_cases_has_intervals_and_one_of_few_says_why_not(
 
 def test_causes_are_named_with_what_they_mean(two_runs: tuple[Path, Path]) -> None:
     words = " ".join(reported(*two_runs).text.split())
-    assert "transport infra no attempt brought a readable response 1 0" in words
+    assert "transport infra no attempt got a readable response 1 0" in words
     assert "nobody answered" in words
 
 

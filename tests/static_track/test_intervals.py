@@ -253,7 +253,7 @@ def in_workloads(sizes: dict[str, int], rate: float = 0.7, rows: int = 3) -> Tra
 
 def test_a_single_trajectory_of_a_workload_takes_no_interval_away() -> None:
     sample = RouterSample([in_workloads({"a": 12, "alone": 1})], QUICK)
-    assert sample.shortage is None
+    assert sample.why_no_interval is None
     overall = sample.intervals(0)
     assert all(each.ends is not None for each in overall.values())
     by_workload = sample.by_workload(0)
@@ -342,7 +342,7 @@ def test_tests_count_groups() -> None:
     assert found.p is not None
     assert found.p >= 0.9
     few = RouterSample([several_draws(5)], QUICK)
-    assert few.shortage == "only 5 groups, but an interval at this level needs 6"
+    assert few.why_no_interval == "only 5 groups, but an interval at this level needs 6"
 
 
 def test_a_group_may_reach_over_workloads_and_is_drawn_as_one() -> None:
@@ -351,7 +351,7 @@ def test_a_group_may_reach_over_workloads_and_is_drawn_as_one() -> None:
     names[14:20] = names[0:6]  # six of b are near-duplicates of six of a
     sample = RouterSample([TrajectoryParts(parts.workloads, parts.instances, parts.values, names)], QUICK)
     assert sample.groups == 20
-    assert sample.shortage is None
+    assert sample.why_no_interval is None
     apart = RouterSample([parts], QUICK)
     for metric, each in sample.intervals(0).items():
         other = apart.intervals(0)[metric].ends

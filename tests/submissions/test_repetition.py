@@ -9,11 +9,11 @@ import pytest
 from twinbench.submissions.repetition import (
     FALSE_ALARM,
     RepeatedCase,
+    describe_power,
     level_of,
     p_of_costs,
     p_of_resolved,
     rerun_power,
-    told_power,
 )
 
 TIMES = 400
@@ -79,8 +79,8 @@ def test_the_exact_values_are_those_of_the_sign_test() -> None:
 
 
 def test_power_is_told_in_words() -> None:
-    told = told_power(200, level_of(2), None)
+    told = describe_power(200, level_of(2), None)
     assert told.startswith("200 cases again: a claim of 15% more resolved cases is found with a chance of 89%")
     assert "as is assumed" in told
-    assert "as its trials do" in told_power(200, level_of(2), 0.3)
+    assert "as its trials do" in describe_power(200, level_of(2), 0.3)
     assert rerun_power(200, level_of(4)) < rerun_power(200, level_of(2))

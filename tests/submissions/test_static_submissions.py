@@ -213,7 +213,7 @@ def test_other_predictions_are_found(
 def test_other_files_of_the_router_are_found(packed: Path, tmp_path: Path, files: dict[str, bytes | None]) -> None:
     ran = verify(forge(packed, tmp_path / "forged.zip", files=files))
     assert failed(ran) == {"router-files"}
-    assert "not asked" in reasons(ran, "decisions")
+    assert "not called" in reasons(ran, "decisions")
 
 
 def test_a_file_that_is_not_as_the_manifest_says_ends_the_verification(packed: Path, tmp_path: Path) -> None:
@@ -334,7 +334,7 @@ def test_a_file_that_no_archive_may_have_is_refused_in_words(tmp_path: Path) -> 
     (tmp_path / "router/odd\x1b.txt").touch()
     ran = pack(router, tmp_path / "x.zip", "--bank", "small", "--include", "*.txt")
     assert ran.code == 2
-    assert "cannot be handed in" in ran.err
+    assert "cannot be submitted" in ran.err
     assert "must be printable" in ran.err
 
 
@@ -399,7 +399,7 @@ def test_the_router_is_asked_again_in_strict_isolation(packed: Path, tmp_path: P
     assert "decides alike on 48 rows of 48 rows" in reasons(ran, "decisions")
     assert ran.json["levels"] == ["verify", "ask"]
     assert (
-        "asked again about" in reasons(verify(packed, ask="5"), "decisions") or failed(verify(packed, ask="5")) == set()
+        "called again for" in reasons(verify(packed, ask="5"), "decisions") or failed(verify(packed, ask="5")) == set()
     )
 
     flag = tmp_path / "flag"

@@ -30,7 +30,7 @@ from twinbench.plugins.arguments import convert_arguments
 from twinbench.plugins.spec import parse_spec
 from twinbench.routers.layers import choose_tiers, conformal_threshold
 from twinbench.routers.registry import BUILT_IN, has_to_be_trained
-from twinbench.routing.asking import asked
+from twinbench.routing.asking import ask_router
 from twinbench.routing.router import Choice, validate_decision
 from twinbench.routing.tiers import Tier
 from twinbench.routing.training import Trajectory
@@ -230,7 +230,7 @@ def test_a_wrapper_holds_what_its_inner_router_is(tmp_path: Path, planted: tuple
 
 @pytest.mark.parametrize("name", LEARNED)
 def test_a_router_that_was_not_trained_says_so(name: str) -> None:
-    answer, _ = asked(BUILT_IN[name](), a_call())
+    answer, _ = ask_router(BUILT_IN[name](), a_call())
     assert isinstance(answer, str)
     assert "it was not trained: twinbench router train" in answer
 
@@ -248,7 +248,7 @@ def test_what_was_trained_decides_alike_in_this_process_and_from_its_folder(
         loaded.load(tmp_path / name)  # type: ignore[attr-defined]
         for each in test[:20]:
             for call in each.calls:
-                first, second = asked(router, call)[0], asked(loaded, call)[0]
+                first, second = ask_router(router, call)[0], ask_router(loaded, call)[0]
                 assert isinstance(first, Choice)
                 assert first == second
 

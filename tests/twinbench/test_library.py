@@ -184,7 +184,7 @@ def test_a_price_list_that_was_edited_meanwhile_is_read_again(store: Path, tmp_p
         (lambda: ANY.score(object()), " has no method route(call)"),
         (lambda: ANY.score(Later()), " is async def, and nothing is awaited: write def route(self, call)"),
         (lambda: ANY.score(later), "nothing is awaited: write def later(call)"),
-        (lambda: ANY.score(lambda: "low"), "takes (): it is given one argument, the call"),
+        (lambda: ANY.score(lambda: "low"), "has the wrong signature (): it is called with one argument, the call"),
         (lambda: ANY.score("sticky", resampling=100), "give a twinbench.Resampling or None"),
         (lambda: ANY.compare(["sticky", "depth-rule"], resampling=None), "give a twinbench.Resampling"),
         (lambda: ANY.curve("depth-rule", weak="lowest"), "unknown tier 'lowest'"),

@@ -36,7 +36,7 @@ def refuse_no_texts(**values: object) -> None:
     """Check that values are texts by names.
 
     Raises:
-        UsageError: a value is no mapping, or holds something else.
+        UsageError: a value is not a mapping of texts to texts.
     """
     for name, value in values.items():
         if not isinstance(value, Mapping) or not all(isinstance(each, str) for pair in value.items() for each in pair):
@@ -54,12 +54,12 @@ def require_resampling(value: object, *, needed: bool = False) -> None:
 
 
 def router_list(routers: object) -> list[Any]:
-    """Routers as a list; one alone is one. Whether each is a router is said where it is loaded."""
+    """Return routers as a list, a single router as a list of one; invalid ones are refused when they are loaded."""
     return list(routers) if is_several(routers) else [routers]  # type: ignore[call-overload]
 
 
 def is_several(routers: object) -> bool:
-    """Whether it is a list of routers rather than one."""
+    """Return whether an argument is a list of routers rather than one router."""
     return isinstance(routers, Sequence) and not isinstance(routers, str | bytes)
 
 

@@ -28,7 +28,7 @@ from twinbench.submissions.manifest import MANIFEST_FILE, Division
 from twinbench.submissions.report import VerificationReport
 
 RESULTS = "results"
-"""Where entries and commitments are, as seen from the top of a checkout."""
+"""The folder of entries and commitments in a checkout."""
 
 
 def add_to_leaderboard(
@@ -46,8 +46,8 @@ def add_to_leaderboard(
         file: the submission.
         report: the JSON of its verification; None: it is verified now, as ``verify_submission`` does unasked.
         results: the folder of entries and commitments.
-        supersede: whether it may take the place of an entry that, as far as one can tell, somebody else handed in.
-        store: has the banks, where it is verified now.
+        supersede: whether it may take the place of an entry that, by signature or contact, somebody else submitted.
+        store: the store with the banks, if it is verified now.
         progress: called as the work proceeds.
 
     Raises:
@@ -63,7 +63,7 @@ def add_to_leaderboard(
     except ArchiveError as error:
         raise ContentError([Problem(str(file), None, None, str(error))]) from None
     if sha256_file(Path(file)) != found.file.sha256:
-        raise UsageError(f"{report or 'this'} is no report on {file}: its SHA-256 is another one")
+        raise UsageError(f"{report or 'the report'} does not match {file}: SHA-256 differs")
     return add_submission(Path(results), manifest, found, _now(), supersede=supersede)
 
 
@@ -72,7 +72,7 @@ def withdraw_from_leaderboard(division: str, name: str, reason: str, *, results:
 
     Args:
         division: static, live, open or rehearsal.
-        name: of the entry.
+        name: the entry's name.
         reason: why, in words.
         results: the folder of entries and commitments.
 
@@ -90,13 +90,13 @@ def withdraw_from_leaderboard(division: str, name: str, reason: str, *, results:
 
 
 def check_leaderboard(*, results: Path | str = RESULTS) -> list[CheckResult]:
-    """Check that all entries and commitments hold together.
+    """Check that all entries and commitments are consistent.
 
     Args:
         results: the folder of entries and commitments.
 
     Raises:
-        UsageError: it is no folder.
+        UsageError: it is not a directory.
     """
     return check_entries(Path(results), current_protocols())
 
@@ -109,7 +109,7 @@ def build_leaderboard(out: Path | str, *, results: Path | str = RESULTS) -> Site
         results: the folder of entries and commitments.
 
     Raises:
-        UsageError: ``results`` is no folder, or ``out`` holds something else than a site.
+        UsageError: ``results`` is not a directory, or ``out`` contains something other than a site.
         ContentError: an entry is not valid.
         PlotsMissingError: the plotting library is not installed.
     """
@@ -139,13 +139,13 @@ def _read_report(path: Path) -> VerificationReport:
         raise ContentError([Problem(str(path), None, None, str(error))]) from None
     content: Any = parse_document(data, str(path))
     if not isinstance(content, dict):
-        raise ContentError([Problem(str(path), None, None, "is no report of twinbench submit verify --json")])
+        raise ContentError([Problem(str(path), None, None, "is not a report of twinbench submit verify --json")])
     return VerificationReport.parse_content({key: value for key, value in content.items() if key != "ok"}, str(path))
 
 
 def _require_folder(results: Path | str) -> None:
     if not Path(results).is_dir():
-        raise UsageError(f"{results} is no folder; give the folder results of a checkout with --results")
+        raise UsageError(f"{results} is not a directory; give the folder results of a checkout with --results")
 
 
 def _now() -> str:

@@ -273,7 +273,7 @@ def grade(
 def grade_run(
     run: Path | str, *, workers: int = 2, build: bool = False, progress: Progress = no_progress
 ) -> RegradeResult:
-    """Grade all patches of a run again and update its directory; no model is asked.
+    """Grade all patches of a run again and update its directory; no model is called.
 
     Args:
         run: the run directory.

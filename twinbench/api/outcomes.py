@@ -37,7 +37,7 @@ DIFFERENCE = 5.0
 
 
 def read_outcomes(paths: Sequence[Path | str], wanted: ReadOptions) -> tuple[ReadOutcomes, str | None]:
-    """What files, folders of files and run directories have to say, and what must be told of it.
+    """Read outcomes from files, folders of files and run directories, with notes for the user.
 
     Run directories are read here, above the rooms, since the core that keeps tables knows of no track.
 
@@ -78,14 +78,14 @@ def import_outcomes(
 
     Args:
         paths: files (CSV, JSON lines, JSON, Parquet), folders of JSON files, directories of runs.
-        name: of the table.
+        name: the name of the table.
         columns: by field (``model``, ``task``, ``resolved``, ``cost_usd``, ``workload``, ``trial``, ``steps``), the
             column that holds it, where its name does not say so.
-        model: of all outcomes, where the files do not say.
+        model: the model of all outcomes, if the files do not name it.
         workload: likewise.
-        origin: where the files are from, for whoever uses the table.
-        licence: of them.
-        note: what anyone who is shown its numbers must be told.
+        origin: the origin of the files, for users of the table.
+        licence: the licence of the files.
+        note: a caveat that has to be shown with its numbers.
         replace: take the place of a table of that name.
         store: the store's folder; default as on the command line.
 
@@ -120,7 +120,7 @@ def headroom(
     resampling: Resampling | None = DEFAULT_RESAMPLING,
     store: Path | str | None = None,
 ) -> Headroom:
-    """What routing among some models could win at most, by a table of outcomes.
+    """Compute the most that routing among some models could win, by a table of outcomes.
 
     Args:
         table: its name.
@@ -128,7 +128,7 @@ def headroom(
         workload: needed where the table has several.
         only: globs over tasks; none is all.
         split: a named part of the tasks, such as ``heldout100``.
-        penalty_usd: for an unresolved task; default: that of the locked live pool.
+        penalty_usd: the penalty for an unresolved task; default: that of the locked live pool.
         sensitivity: the chance that a cascade's verifier accepts a right solution.
         specificity: the chance that it rejects a wrong one.
         resampling: how tasks are drawn again for intervals; None: without these.
@@ -174,18 +174,18 @@ def outcomes_power(
     resampling: Resampling | None = DEFAULT_RESAMPLING,
     store: Path | str | None = None,
 ) -> Power:
-    """What an experiment with some models could find, by a table of outcomes.
+    """Compute which differences an experiment with some models could detect, by a table of outcomes.
 
     Args:
         table: its name.
-        models: that are compared; none is all.
+        models: the models that are compared; none is all.
         workload: needed where the table has several.
         only: globs over tasks; none is all.
         split: a named part of the tasks, such as ``heldout100``.
-        tasks: that the experiment would have; default: as many as are chosen.
+        tasks: the number of tasks of the experiment; default: as many as are chosen.
         difference: points of resolved tasks that it should find.
         power: the chance that it should find them with.
-        penalty_usd: for an unresolved task; default: that of the locked live pool.
+        penalty_usd: the penalty for an unresolved task; default: that of the locked live pool.
         pilot: choose so many tasks to begin with; all models of the table take part.
         text: a file of tasks with their texts, the texts by task, or ``verified``: whether they predict verdicts.
         against: another table, whose results for the same models are compared.
@@ -234,14 +234,14 @@ def foresee_cases(
     penalty_usd: float | None = None,
     store: Path | str | None = None,
 ) -> Forecast:
-    """What planned cases may cost and show, by the workload of a table that has most of them.
+    """Forecast what planned cases may cost and show, by the workload of a table that has most of them.
 
     Args:
         table: its name.
         tiers: the model of each tier, two or more.
         cases: the ids of the tasks.
-        trials: of each.
-        penalty_usd: for an unresolved case; default: that of the locked live pool.
+        trials: the number of trials of each case.
+        penalty_usd: the penalty for an unresolved case; default: that of the locked live pool.
         store: the store's folder; default as on the command line.
 
     Raises:
@@ -255,7 +255,7 @@ def foresee_cases(
 
 
 def chosen_tasks(grid: Grid, only: Sequence[str], split: str | None) -> Grid:
-    """The tasks that are asked about.
+    """Return the selected tasks.
 
     Raises:
         UsageError: there is no such split, or none of the tasks is left.

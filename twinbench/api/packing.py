@@ -30,16 +30,16 @@ from twinbench.submissions.manifest import (
     SubmissionManifest,
     SubmittedRouter,
 )
-from twinbench.submissions.router_files import GatheredRouter, digests_of, gather_router
+from twinbench.submissions.router_files import GatheredRouter, gather_router, hash_and_size
 from twinbench.submissions.secrets import SecretFinder, SecretFound, own_secrets
 from twinbench.submissions.signing import SIGNATURE_FILE, sign
 
 EXAMPLE = """\
-# Who hands in what; for: twinbench submit pack --info submission.toml
+# The submitter and the submission; for: twinbench submit pack --info submission.toml
 name = "my-router"                      # of the entry: small letters, digits, "-", "." and "_"
 title = "My router"                     # what tables show
 description = "Decides by the length of the conversation."
-licence = "Apache-2.0"                  # of everything that is handed in: an SPDX expression, or words
+licence = "Apache-2.0"                  # of everything that is submitted: an SPDX expression, or words
 links = ["https://example.org/my-router"]
 
 [contact]
@@ -52,7 +52,7 @@ _ADVICE = "What is none, such as a test's key in a repository: --no-secret FILE:
 
 
 class SubmissionInfo(Document):
-    """What only the submitter knows: who, what it is called, under which licence."""
+    """The submitter's statements: name and contact, title, licence."""
 
     name: Slug
     title: Line
@@ -101,7 +101,7 @@ class _Parts:
 
 @dataclass(frozen=True)
 class _Asking:
-    """How routers are asked about banks."""
+    """How routers are evaluated on banks."""
 
     order_seed: int
     in_sample: bool
@@ -111,7 +111,7 @@ class _Asking:
 
 
 def read_info(path: Path) -> SubmissionInfo:
-    """Read who hands in what from a TOML file.
+    """Read submitter and submission from a TOML file.
 
     Raises:
         UsageError: there is no such file.
@@ -126,7 +126,7 @@ def read_info(path: Path) -> SubmissionInfo:
 
 
 def make_info(content: Mapping[str, Any], source: str) -> SubmissionInfo:
-    """Check who hands in what.
+    """Check submitter and submission.
 
     Raises:
         ContentError: something is missing or is not what belongs there.
@@ -163,16 +163,16 @@ def pack_submission(
 
     Args:
         router: the router's spec; of a closed one a name.
-        info: who hands it in, or the TOML file that says it.
-        banks: the banks whose predictions are handed in, each as ``NAME`` or ``NAME:PART``; the router is asked where
+        info: the submitter and the submission, or the TOML file with them.
+        banks: the banks whose predictions are submitted, each as ``NAME`` or ``NAME:PART``; the router is called where
             the store has no predictions yet.
         runs: directories of live runs.
-        predictions: files of predictions by bank, for a router that cannot be asked here.
+        predictions: files of predictions by bank, for a router that cannot be called here.
         closed: leave the router's files out.
         include: globs of further files that the router reads, relative to its folder.
         no_secrets: places, as ``FILE:LINE``, that look like a secret and are none; never the value of a variable.
         order_seed: the seed of the order in which the router sees trajectories.
-        in_sample: also hand in a trained router's predictions on what it was trained on; the manifest says so, and
+        in_sample: also submit a trained router's predictions on what it was trained on; the manifest says so, and
             they are never ranked.
         output: the file to write; None: nothing is written.
         sign_with: an OpenSSH key.
@@ -204,12 +204,14 @@ def pack_submission(
             router=gathered.described,
             static=tuple(parts.static),
             live=tuple(parts.live),
-            files={name: ArchivedFile(sha256=sha, bytes=size) for name, (sha, size) in digests_of(parts.files).items()},
+            files={
+                name: ArchivedFile(sha256=sha, bytes=size) for name, (sha, size) in hash_and_size(parts.files).items()
+            },
         )
     except ValidationError as error:  # such as the name of a file that no archive may have
         details = error.errors(include_url=False)[0]
         raise UsageError(
-            f"cannot be handed in: {field_path(details['loc'])} {describe_validation_error(details)}"
+            f"cannot be submitted: {field_path(details['loc'])} {describe_validation_error(details)}"
         ) from None
     progress("looking for secrets", 0, None)
     suspicious = list(_find_secrets({**parts.files, MANIFEST_FILE: manifest.text().encode()}))
@@ -294,7 +296,7 @@ def _missing(manifest: SubmissionManifest, *, signed: bool) -> Iterator[str]:
     if not manifest.live:
         yield "no live run: nothing shows what the router is worth with real models"
     if not manifest.static:
-        yield "no predictions: it stands in no table of the static track"
+        yield "no predictions: it is in no table of the static track"
     if not signed:
         yield "not signed: nobody can tell whether a later submission of this name is by the same people"
     if manifest.contact.email is None and manifest.contact.url is None:

@@ -164,7 +164,7 @@ def score(
         plugins: what routers that are not built in may take, and where they run.
         resampling: how trajectories are drawn again for intervals and ranks; None: without these.
         store: the store's folder; default as on the command line.
-        progress: told how many rows are done.
+        progress: called with the number of rows done.
 
     Raises:
         twinbench.errors.TwinbenchError: as on the command line; its text is for a person.
@@ -274,7 +274,7 @@ def explain(
         router: a spec or a router object.
         bank: the bank's name in the store; default: the embedded bank.
         split: use only this part of the bank.
-        order_seed: as for ``score``.
+        order_seed: see ``score``.
         limit: the largest number of steps of each kind; None: all.
         store: the store's folder; default as on the command line.
     """
@@ -346,7 +346,7 @@ def curve(
         bank: its name in the store; default: the embedded bank.
         split: only this part of the bank.
         tokenizers: the tokenizer set.
-        order_seed: of the order of trajectories.
+        order_seed: seed of the order of trajectories.
         no_cache: run again what the store already holds.
         weak: the tier for calls below the threshold.
         strong: the tier for the others.
@@ -354,7 +354,7 @@ def curve(
         prices: the static manifest.
         plugins: what routers that are not built in may take.
         store: the store's folder.
-        progress: told how many rows are done.
+        progress: called with the number of rows done.
 
     Raises:
         twinbench.errors.UsageError: no such tiers, a decision without a score, or a router that asks an LLM.

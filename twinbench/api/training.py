@@ -44,13 +44,13 @@ def train(
         bank: its name in the store; default: the embedded bank.
         out: the folder that is made.
         split: the part to train on, such as ``train``; instances of heldout100 are left out of whatever it is.
-        seed: of the order of trajectories, and of random generators in the router's process.
+        seed: seed of the order of trajectories, and of random generators in the router's process.
         fit: what training may take.
         tokenizers: the tokenizer set, ``offline`` or ``native``.
         prices: the static manifest with rates and cache lifetime, by name or file.
         plugins: what the router's process may take beside that, and where it runs.
         store: the store's folder; default as on the command line.
-        progress: told of trajectories that were sent, then of seconds.
+        progress: called with the number of trajectories sent, then with the seconds of fitting.
 
     Raises:
         twinbench.errors.UsageError: ``out`` exists, or the router is none that can be trained.
@@ -92,23 +92,23 @@ def crossval(
     """Score routers on a bank, each row answered by what was trained on the other folds; arguments as for ``train``.
 
     Args:
-        routers: specs; one without ``fit`` is asked as it is.
+        routers: specs; one without ``fit`` is used as it is.
         bank: its name in the store; default: the embedded bank.
         folds: how many, dealt by group.
         by: ``group``, or ``workload``: each workload is left out in turn, and ``folds`` says nothing.
         split: only this part of the bank.
         seed: of folds and training.
         fit: what training may take, for each fold.
-        workers: how many folds are trained and asked at the same time, each in a process of its own; not for routers in
+        workers: how many folds are trained and evaluated at the same time, each in its own process; not for routers in
             strict isolation.
         tokenizers: the tokenizer set.
         prices: the static manifest.
-        order_seed: of the order in which routers are asked about the trajectories.
+        order_seed: seed of the order in which routers are given the trajectories.
         no_cache: train and ask again what the store already holds.
         plugins: what routers' processes may take beside that, and where they run.
         resampling: how trajectories are drawn again for intervals and ranks; None: without these.
         store: the store's folder.
-        progress: told what is going on.
+        progress: called as the work proceeds.
 
     Raises:
         twinbench.errors.UsageError: no such folds, or a router that does not exist or was trained already.
@@ -170,7 +170,7 @@ def tune(
         split: only this part of the bank, such as ``dev``.
         seed: of folds and training.
         fit: what training may take.
-        workers: how many folds are trained and asked at the same time.
+        workers: how many folds are trained and evaluated at the same time.
         tokenizers: the tokenizer set.
         prices: the static manifest.
         in_sample: also tune a trained router on rows that it was trained on.

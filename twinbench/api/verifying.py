@@ -1,4 +1,4 @@
-"""Verify a submission without trust: what was handed in, what of it is so, and what may be listed."""
+"""Verify a submission without trust: what was submitted, which claims hold, and what may be listed."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ if TYPE_CHECKING:
 
 MOST_MANIFEST_BYTES = 32 * 2**20
 ASKED_ROWS = 200
-"""About how many rows of each bank the router is asked about again, where nothing else is said."""
+"""Default of about how many rows of each bank the router decides again."""
 
 
 @dataclass(frozen=True)
 class Repetition:
-    """What of the live runs is done again; None: nothing, 0: everything."""
+    """How many parts of each live run are repeated; None: nothing, 0: everything."""
 
     grade: int | None = None
     """How many patches of each run are graded again."""
     replay: int | None = None
-    """How many cases of each run are replayed, with the router asked again where its files are there."""
+    """How many cases of each run are replayed, with the router called again if its files are there."""
     rerun: int | None = None
     """How many cases of each run are run again with real models."""
     run_usd: str | None = None
@@ -80,9 +80,9 @@ class VerificationRequest:
     """How far a verification goes, and what it may use."""
 
     nonce: str | None = None
-    """What samples are drawn with, beside the file's digest; None: a new one."""
+    """The nonce with which samples are drawn, beside the file's digest; None: a new one."""
     ask: int | None = ASKED_ROWS
-    """About how many rows of each bank the router is asked about again; 0: all, None: none."""
+    """About how many rows of each bank the router decides again; 0: all, None: none."""
     signers: Path | None = None
     """The maintainer's file of allowed signers."""
     commitments: Path | None = None
@@ -118,9 +118,9 @@ def verify_submission(
     Args:
         file: the submission.
         request: how far to go.
-        plugins: makes the limits under which the submission's router is asked, which must be of strict isolation;
-            called only where it is asked. Default: strict isolation on this machine's Docker engine.
-        tell: is told the power of reruns before anything is spent.
+        plugins: makes the limits under which the submission's router is called, which must be of strict isolation;
+            used only if it is called. Default: strict isolation on this machine's Docker engine.
+        tell: called with the power of reruns before anything is spent.
         progress: called as the work proceeds.
 
     Returns:
@@ -264,7 +264,7 @@ class _Verification:
         known: set[tuple[str, str | None]] = set()
         for part in manifest.static:
             if (scored := (part.bank_sha256, part.part_fingerprint)) in known:
-                what = "another result of this submission is of the same rows: one of them is the better of two"
+                what = "another result of this submission has the same rows: one of them is the better of two"
                 self._findings.add("part", part.predictions, Status.failed, what)
             known.add(scored)
             if part.predictions not in manifest.files:
@@ -277,26 +277,26 @@ class _Verification:
             self._levels.append(Level.ask)
 
     def _limits_for_asking(self, manifest: SubmissionManifest) -> PluginLimits | None:
-        """Return the limits under which the router is asked again; None where it is not, with a check that says why."""
+        """Return the limits under which the router is called again; None if it is not, with a check that says why."""
         why = None
         if self._request.ask is None:
-            why = "the router was not asked again (--ask): its predictions may be anybody's"
+            why = "the router was not called again (--ask): its predictions may be anybody's"
         elif manifest.router.closed:
-            why = "the router is closed and cannot be asked again: its predictions may be anybody's"
+            why = "the router is closed and cannot be called again: its predictions may be anybody's"
         elif self._findings.failed("router-files", ROUTER_FOLDER):
-            why = "the router's files are not those of its fingerprint: it was not asked"
+            why = "the router's files are not those of its fingerprint: it was not called"
         else:
             try:
-                return self._isolated()
+                return self._require_strict_limits()
             except CausedError as error:  # everything else can be verified without an engine
-                why = f"the router was not asked again, since there is no strict isolation here: {error}"
+                why = f"the router was not called again, since there is no strict isolation here: {error}"
         self._findings.add("decisions", ROUTER_FOLDER, Status.warned, why, level=Level.ask)
         return None
 
-    def _isolated(self) -> PluginLimits:
+    def _require_strict_limits(self) -> PluginLimits:
         limits = self._plugins()
         if limits.isolation is None:
-            raise UsageError("a submission's router is asked in strict isolation alone")
+            raise UsageError("a submission's router is called in strict isolation only")
         return limits
 
     def _verify_live(self, manifest: SubmissionManifest, folder: Path) -> None:
@@ -331,7 +331,7 @@ class _Verification:
                 progress=self._progress,
             )
             for digest in sorted(committed.intersection(part.commitments)):
-                what = f"another run of this submission is of the same commitment, {digest}: it is the better of two"
+                what = f"another run of this submission has the same commitment, {digest}: it is the better of two"
                 self._findings.add("commitment", part.run, Status.failed, what)
             committed |= set(part.commitments)
             earlier = [*earlier, run]
@@ -364,7 +364,7 @@ class _Verification:
         if wanted.replay is not None and runs:
             self._levels.append(Level.replay)
             router = own if trusted else None
-            limits = None if router is None else self._isolated()
+            limits = None if router is None else self._require_strict_limits()
             for run in runs:
                 replay_again(
                     run,
@@ -382,7 +382,7 @@ class _Verification:
             raise UsageError("--rerun needs --api-base, the gateway of the models")
         router = wanted.router or own
         if router is None:
-            raise UsageError("the router is closed: --rerun needs --router, where it can be asked")
+            raise UsageError("the router is closed: --rerun needs --router, where it can be called")
         if not trusted:
             what = "the router's files are not those of its fingerprint: nothing was run again"
             self._findings.add("rerun", ROUTER_FOLDER, Status.failed, what, level=Level.rerun)
@@ -391,7 +391,7 @@ class _Verification:
         rerun = Rerun(
             wanted.rerun,
             router,
-            self._isolated() if wanted.router is None else PluginLimits(),
+            self._require_strict_limits() if wanted.router is None else PluginLimits(),
             wanted.api_base,
             wanted.api_key_env,
             wanted.run_usd,
@@ -405,11 +405,11 @@ class _Verification:
 
 
 def _runs_at(path: Path, folder: Path, number: int) -> Iterator[Path]:
-    """Yield a run's directory, or those of a submission that was handed in before.
+    """Yield a run's directory, or those of an earlier submission.
 
     Args:
         path: a directory, or a submission.
-        folder: where a submission's runs are unpacked.
+        folder: the folder in which a submission's runs are unpacked.
         number: tells it from others.
 
     Raises:

@@ -30,7 +30,7 @@ _MOST_MORE_S = 1.0
 
 
 class AttemptLog(Protocol):
-    """Where the attempts of one call are recorded (``trial_log.CallLog``)."""
+    """The interface for recording the attempts of one call (``trial_log.CallLog``)."""
 
     def reserve(self, attempt: int, candidate: str, request: Request, reserved_usd: Decimal, /) -> None:
         """Record that an attempt is about to be sent, and the most that it may cost."""
@@ -51,11 +51,11 @@ class AttemptLog(Protocol):
 
 
 class CallFailedError(CausedError):
-    """No attempt of a call brought an answer."""
+    """All attempts of a call failed."""
 
     def __init__(self, judged: AttemptResult) -> None:
         super().__init__(judged.detail or "no answer")
-        assert judged.cause is not None  # noqa: S101 - an answer is no failure
+        assert judged.cause is not None  # noqa: S101 - an answer is not a failure
         self.result = judged
         self.cause = judged.cause
 
@@ -73,7 +73,7 @@ class RetryLimits:
 
 @dataclass(frozen=True)
 class AnsweredAttempt:
-    """An attempt that brought an answer, with its usage and cost."""
+    """A successful attempt, with its usage and cost."""
 
     result: AttemptResult
     usage: Usage
@@ -101,19 +101,19 @@ class Attempts:
         previous_attempts: int = 0,
         switched: bool = False,
     ) -> AnsweredAttempt:
-        """Send a request, with retries, and return its answer.
+        """Send a request, with retries, and return the response.
 
         Args:
             request: the request to send.
-            chosen: the candidate that is asked.
+            chosen: the model to call.
             worst_usd: the most that one attempt may cost.
-            log: where this call's attempts are recorded.
+            log: records this call's attempts.
             previous_attempts: how many attempts of this call are recorded already.
             switched: whether another candidate answered the trial's previous call.
 
         Raises:
-            CallFailedError: no attempt brought an answer.
-            CapError: the budget leaves no room for another attempt.
+            CallFailedError: every attempt failed.
+            CapError: the remaining budget does not allow another attempt.
         """
         if self.response_cache is None:
             return self._fetch_with_retries(
@@ -215,7 +215,7 @@ def reclassify_recorded_answer(
     """Classify and price a recorded answer again.
 
     Raises:
-        DivergedError: it is no answer any more, or its cost differs from the recorded one.
+        DivergedError: it is no longer classified as an answer, or its cost differs from the recorded one.
     """
     assert found.settle is not None  # noqa: S101 - an answer is settled
     settle = found.settle

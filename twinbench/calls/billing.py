@@ -26,7 +26,7 @@ __all__ = [
 _MOST_USD = Decimal(10**12)
 _MOST_REPORTED_USD = Decimal(10**6)
 _MOST_PLACES = 30
-"""The first significant digit of an amount stands at most this many places behind the point."""
+"""The first significant digit of an amount is at most this many places after the point."""
 _MOST_DIGITS = 60
 """Largest number of digits of an amount: a price has up to 30 decimals and is per million tokens."""
 

@@ -40,7 +40,7 @@ class _FrozenModel(BaseModel):
 
 
 class ToolCall(_FrozenModel):
-    """One tool call that a model asked for."""
+    """One tool call of a model."""
 
     id: str | None
     """The provider's id of the call; None if it gave no usable one."""

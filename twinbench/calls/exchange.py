@@ -57,7 +57,7 @@ class TransportError(Exception):
 
 
 class ResponseSource(Protocol):
-    """Where responses come from: a provider, or a recording."""
+    """The source of responses: a provider, or a recording."""
 
     def fetch(self, request: Request, timeout_s: float) -> Response:
         """Send a request once and return the response.

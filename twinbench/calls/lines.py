@@ -214,7 +214,7 @@ class TrialBegins(TrialLine):
 
 
 class DecisionResult(_Fields):
-    """A router's decision about a call: the candidate that is asked, or why there is none."""
+    """A router's decision about a call: the candidate to call, or why there is none."""
 
     candidate: Text | None
     error: Text | None
@@ -271,7 +271,7 @@ class Settle(AttemptLine):
     status: Whole | None
     response: Packed | None
     detail: Text | None = None
-    """What went wrong, in words; None if the attempt brought an answer."""
+    """What went wrong, in words; None if the attempt succeeded."""
     served_by: Text | None = None
     """The host that answered, where a gateway names it."""
     simulated: StrictBool = False

@@ -50,7 +50,7 @@ class JournalledDecision(DecisionContext):
 
     log: TrialLog = field(kw_only=True)
     already_decided: bool = field(kw_only=True)
-    """Whether the decision is recorded already: the router is asked again to restore its state, but pays nothing new.
+    """Whether the decision is recorded already: the router is called again to restore its state, but pays nothing new.
     """
     used_calls: set[int] = field(default_factory=set)
     """Numbers of the recorded calls whose answers were given to the router."""

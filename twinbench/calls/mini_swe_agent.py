@@ -126,7 +126,7 @@ def trajectory_files(paths: Iterable[str]) -> list[Path]:
     """Find trajectory files: each path is a file, or a folder that is searched recursively, sorted by name.
 
     Raises:
-        UsageError: a path does not exist, is no file or folder, cannot be read, or contains no trajectory file.
+        UsageError: a path does not exist, is not a file or folder, cannot be read, or contains no trajectory file.
     """
     found: dict[Path, None] = {}
     for name in paths:

@@ -191,7 +191,7 @@ _DURATIONS = (
     ),
     _rule(
         "timeit",
-        "timeit chooses how many loops it makes, and tells how long one took.",
+        "timeit chooses how many loops it makes, and reports how long one took.",
         rf"\b\d{{1,12}} loops?, best of (\d{{1,6}}): {_N} [num]?sec per loop",
         r"<loops>, best of \1: <duration> per loop",
     ),
@@ -234,7 +234,7 @@ _SHELL_TIMES = (
 _ADDRESSES = (
     _rule(
         "address",
-        "Where an object lies in memory differs in each process; Linux gives a program twelve digits.",
+        "The memory address of an object differs in each process; Linux gives a program twelve digits.",
         r"\b(at )0x[0-9a-fA-F]{6,16}(?!\w)|\b0x(?:0000)?(?:[57][0-9a-f]{11}|(?:ffff|aaaa)[0-9a-f]{8})(?!\w)",
         lambda match: f"{match[1] or ''}<address>",
     ),

@@ -14,7 +14,7 @@ from twinbench.calls.exchange import Request, Response, ResponseSource
 from twinbench.errors import UsageError
 
 ANY_CANDIDATE = "*"
-"""In ``--candidate-limit``, stands for every candidate that has no limits of its own."""
+"""In ``--candidate-limit``, means every candidate that has no limits of its own."""
 
 _CHARACTERS_PER_TOKEN = 4
 _POLL_INTERVAL_S = 0.5

@@ -75,7 +75,7 @@ class RecordedAttempt:
 
     @property
     def answered(self) -> bool:
-        """Whether the attempt brought the answer of its call."""
+        """Whether the attempt succeeded."""
         return self.settle is not None and self.settle.cause is None
 
     @property
@@ -130,7 +130,7 @@ class RecordedRouterCall:
 
     @property
     def answer(self) -> RecordedAttempt | None:
-        """The attempt that brought the call's answer, if any."""
+        """The call's successful attempt, if any."""
         return next((attempt for attempt in self.attempts if attempt.answered), None)
 
 
@@ -161,7 +161,7 @@ class RecordedStep:
 
     @property
     def answer(self) -> RecordedAttempt | None:
-        """The attempt that brought the step's answer, if any."""
+        """The step's successful attempt, if any."""
         return next((attempt for attempt in self.attempts if attempt.answered), None)
 
 
@@ -191,7 +191,7 @@ class Recording:
 
     @property
     def answers(self) -> list[RecordedAttempt]:
-        """The attempts that brought the steps' answers, in order."""
+        """The successful attempts of the steps, in order."""
         found = [self.steps[number].answer for number in sorted(self.steps)]
         return [answer for answer in found if answer is not None]
 
@@ -207,7 +207,7 @@ class Recording:
 
     @property
     def router_answers(self) -> list[RecordedAttempt]:
-        """The attempts that brought the answers of the router's own calls."""
+        """The successful attempts of the router's own calls."""
         calls = [call.answer for step in self.steps.values() for call in step.router_calls.values()]
         return [answer for answer in calls if answer is not None]
 

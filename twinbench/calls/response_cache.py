@@ -20,7 +20,7 @@ class CacheSlot:
     """The place of one request in the cache, with its response once there is one."""
 
     recorded: RecordedAttempt | None = None
-    """The journal's attempt that brought the response, if it comes from a journal."""
+    """The journal's attempt that got the response, if it comes from a journal."""
     fetched: Response | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -61,7 +61,7 @@ class ResponseCache:
         """Hold the place of a request; another thread with the same request waits for the response.
 
         Args:
-            candidate: the id of the candidate that is asked.
+            candidate: the id of the candidate to call.
             request: the request.
         """
         with self._lock:

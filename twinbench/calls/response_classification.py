@@ -24,7 +24,7 @@ class AttemptResult:
     """The classified result of one attempt."""
 
     cause: Cause | None
-    """Why the attempt brought no answer; None if it brought one."""
+    """Why the attempt failed; None if it succeeded."""
     detail: str | None
     retry: bool
     """Whether another attempt may help."""
@@ -50,7 +50,7 @@ def classify_response(
 
     Args:
         outcome: a response, or the error in its place.
-        candidate: the candidate that was asked.
+        candidate: the candidate that was called.
         switched: whether another candidate answered the trial's previous call.
         max_tokens: the request's ``max_tokens``; default: the candidate's.
     """
@@ -86,7 +86,7 @@ def _classify_answer(body: Any, completion: Completion, candidate: LiveCandidate
     if (told := _excess_tokens_message(answered.usage, candidate)) is not None:
         return replace(answered, usage=None, cause=Cause.usage, detail=told)
     if answered.served_model not in candidate.served_as:
-        what = f"{candidate.id} was asked, but {answered.served_model or 'an unnamed model'} answered"
+        what = f"{candidate.id} was called, but {answered.served_model or 'an unnamed model'} answered"
         return replace(answered, cause=Cause.model, detail=what)
     if completion.finish_reason == "error":
         return replace(answered, cause=Cause.transport, detail="the model ended with an error", retry=True)

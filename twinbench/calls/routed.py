@@ -26,7 +26,7 @@ from twinbench.calls.response_cache import ResponseCache
 from twinbench.calls.translation import ConversationMessage, build_request_body, to_conversation_message
 from twinbench.calls.trial_log import CallLog, TrialLog
 from twinbench.causes import Cause, CausedError
-from twinbench.routing.asking import asked, call_hook
+from twinbench.routing.asking import ask_router, call_hook
 from twinbench.routing.clock import Clock
 from twinbench.routing.router import Call, Candidate, Choice, Router
 from twinbench.routing.router_llm import RouterLlm
@@ -83,14 +83,17 @@ class Decider(Protocol):
 
 
 class RouterDecider:
-    """The router decides. For a recorded step the router is asked too, to restore its state, but the recording wins."""
+    """Takes decisions from the recording for recorded steps, and from the router for new ones.
+
+    The router is called for recorded steps too, which restores its state.
+    """
 
     def __init__(self, router: Router) -> None:
         self._router = router
 
     def decide(self, call: Call, recorded: DecisionLine | None) -> DecisionResult:
-        """Return the recorded decision, else the router's."""
-        decided = _to_decision_result(*asked(self._router, call))
+        """Return the recorded decision if there is one, else the router's."""
+        decided = _to_decision_result(*ask_router(self._router, call))
         return decided if recorded is None else recorded
 
     def compare(self, _step: int, _recorded: DecisionLine | None, _decided: DecisionResult) -> None:
@@ -102,7 +105,7 @@ class RouterDecider:
 
 
 class RecordingDecider:
-    """The recording alone decides; the router is not needed."""
+    """Takes all decisions from the recording; the router is not called."""
 
     def decide(self, call: Call, recorded: DecisionLine | None) -> DecisionResult:
         """Return the recorded decision."""
@@ -119,14 +122,14 @@ class RecordingDecider:
 
 
 class ComparingDecider:
-    """The router decides again, and must decide as recorded."""
+    """Takes all decisions from the router, and requires them to equal the recorded ones."""
 
     def __init__(self, router: Router) -> None:
         self._router = router
 
     def decide(self, call: Call, _recorded: DecisionLine | None) -> DecisionResult:
         """Return the router's decision."""
-        return _to_decision_result(*asked(self._router, call))
+        return _to_decision_result(*ask_router(self._router, call))
 
     def compare(self, step: int, recorded: DecisionLine | None, decided: DecisionResult) -> None:
         """Raise ``DivergedError`` unless the decision equals the recorded one."""
@@ -180,7 +183,7 @@ class RoutedCall:
     session_header: str
     decider: Decider
     source: ResponseSource | None
-    """Where responses that are not recorded come from; None in a replay."""
+    """The source of responses that are not recorded; None in a replay."""
     trial_log: TrialLog
     budget: Budget
     clock: TrialClock
@@ -217,12 +220,12 @@ class RoutedCall:
             return self.decider.call_hook(hook, argument)
 
     def ask(self, conversation: Sequence[ConversationMessage], tools: Sequence[Mapping[str, Any]]) -> Answer:
-        """Make the next call of the trial and return its answer.
+        """Make the next call of the trial and return the model's answer.
 
         Raises:
             RouterFailedError: the router gave no decision that can be carried out.
-            CallFailedError: no attempt brought an answer.
-            CapError: the budget leaves no room for it.
+            CallFailedError: every attempt failed.
+            CapError: the remaining budget does not allow the call.
             DivergedError: the call differs from the recording.
         """
         self.checkpoint()
@@ -253,8 +256,10 @@ class RoutedCall:
     def _decide(self, call: Call, recorded: RecordedStep) -> Candidate:
         if recorded.decision is None:
             self.trial_log.refuse_beyond_end(call.step_index, "decision")
-        stands = recorded.decision is not None
-        deciding = JournalledDecision(self.session_header, call.step_index, log=self.trial_log, already_decided=stands)
+        decided_before = recorded.decision is not None
+        deciding = JournalledDecision(
+            self.session_header, call.step_index, log=self.trial_log, already_decided=decided_before
+        )
         try:
             with (
                 self.router_lock,

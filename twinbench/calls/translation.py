@@ -1,4 +1,4 @@
-"""Translate a conversation for the model that is asked next: what is sent to every model, and what to one only.
+"""Translate a conversation for the model that is called next: what is sent to every model, and what to one only.
 
 A conversation is kept *plain*: role, content, tool calls, and which call a tool message answers. That is what a router
 sees, and what every model is sent. Provider-specific fields of a model's message (reasoning, signatures, thinking

@@ -133,7 +133,7 @@ class CallLog:
 
         Args:
             attempt: the attempt's number within the call, from 1.
-            candidate: the id of the candidate that is asked.
+            candidate: the id of the candidate to call.
             request: the request.
             reserved_usd: the most that the attempt may cost.
         """
@@ -196,7 +196,7 @@ class CallLog:
         )
 
     def give_up(self, cause: Cause, detail: str) -> None:
-        """Write that no attempt at a router's own LLM call brought an answer."""
+        """Write that every attempt of a router's own LLM call failed."""
         self.trial_log.write(
             OwnFailed(**self.trial_log.stamp(), **self._router_call_field, step=self.step, cause=cause, detail=detail)
         )

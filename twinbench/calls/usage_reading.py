@@ -287,7 +287,7 @@ class _UsageReader:
             raise BillError(f"{self._name}: {what}")
         missed = self._agreed_count(keys.CACHE_MISS)
         if missed is not None and cached.read + missed != prompt:
-            what = f"{missed} missed and {cached.read} hit are no prompt of {prompt}"
+            what = f"{missed} missed and {cached.read} hit do not add up to a prompt of {prompt}"
             raise BillError(f"{self._name}.prompt_cache_miss_tokens: {what}")
 
     def _refuse_wrong_types(self) -> None:
@@ -324,11 +324,11 @@ class _UsageReader:
                         )
 
     def _agreed_count(self, alternatives: Iterable[Key]) -> int | None:
-        """Get the count that stands under any of these keys; None where it stands under none."""
+        """Get the count under any of these keys; None if there is none."""
         return self._require_same(self._counts(alternatives))
 
     def _counts(self, wanted: Iterable[Key]) -> dict[str, int]:
-        """Get the counts that stand under these keys, by place within the usage."""
+        """Get the counts under these keys, by place within the usage."""
         found: dict[str, int] = {}
         for key in wanted:
             for place, value in self._at(key):
@@ -345,7 +345,7 @@ class _UsageReader:
         return next(iter(found.values()), None)
 
     def _at(self, key: Key) -> Iterator[tuple[str, Any]]:
-        """Go through what stands under a key and is not null, each with its place."""
+        """Yield the values under a key that are not null, each with its place."""
         return (entry for entry in self._values.get(key, ()) if entry[1] is not None)
 
 
@@ -382,7 +382,7 @@ def _possible_answers(tokens: int, reasoning: int, *, inside: bool, beside: bool
 
 
 def _is_unpriced_modality(key: Key, entry: Mapping[str, Any]) -> bool:
-    """Whether an entry of Gemini's lists by modality counts sound, or an answer that is no text."""
+    """Whether an entry of Gemini's lists by modality counts audio, or an answer that is not text."""
     modality = entry.get("modality")
     if not isinstance(modality, str) or not any(map(_is_amount, entry.values())):
         return False

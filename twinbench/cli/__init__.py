@@ -59,7 +59,7 @@ _COMMANDS = {
     ),
     "pool": _CommandEntry("pool", "Show and check the locked manifests: tiers, models, prices, splits."),
     "router": _CommandEntry("router", "List routers, create a new one, or check one."),
-    "submit": _CommandEntry("submit", "Hand results in, and verify what others handed in."),
+    "submit": _CommandEntry("submit", "Submit results, and verify submissions."),
 }
 """Commands and groups by their first word on the command line."""
 

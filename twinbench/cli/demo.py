@@ -65,7 +65,7 @@ def demo(
     elif rehearsed is not None:
         print_table(rehearsal_table(rehearsed))
         typer.echo("")
-        spent = "Nothing was spent, and no model was asked."
+        spent = "Nothing was spent, and no model was called."
         live = (
             f", and {len(REHEARSAL_ROUTERS)} routers through {len(REHEARSAL_CASES)} live cases each, with simulated "
             "models"

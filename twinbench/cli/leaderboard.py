@@ -51,7 +51,7 @@ def add(
     ] = None,
     supersede: Annotated[
         bool,
-        typer.Option("--supersede", help="It may take the place of an entry that another person or key handed in."),
+        typer.Option("--supersede", help="It may take the place of an entry that another person or key submitted."),
     ] = False,
     results: ResultsOption = "results",
     json_: JsonOption = False,
@@ -124,7 +124,7 @@ def check(
     form: FormatOption = Format.table,
     output: OutputOption = "-",
 ) -> None:
-    """Check that entries hold together, and that each commitment is of one run; list those without a result.
+    """Check that entries are consistent, and that each commitment belongs to one run; list those without a result.
 
     Exit code 1 if a check failed.
     """

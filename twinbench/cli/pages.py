@@ -24,9 +24,9 @@ def check_output(output: str, *, json_: bool, option: str = "-o") -> None:
     """Check before the work begins that the report can be written.
 
     Args:
-        output: where to.
+        output: the file, or ``-`` for standard output.
         json_: whether JSON is written to standard output.
-        option: that says where to.
+        option: the name of the option, for error messages.
 
     Raises:
         UsageError: it cannot be written to that file.

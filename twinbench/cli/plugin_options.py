@@ -28,7 +28,7 @@ class IsolationLevel(StrEnum):
 
 
 _MOST_OUTPUT_LINES = 20
-"""Of what a router printed before it failed."""
+"""How many lines of a router's output before its failure are shown."""
 
 
 def _show_output(router: str, text: str) -> None:
@@ -147,7 +147,7 @@ DecisionTimeoutOption = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class PluginOptions:
-    """What the processes of routers may take, as options say."""
+    """Options for the limits of routers' processes."""
 
     python: PythonOption = None
     plugin_memory: PluginMemoryOption = 4096
@@ -177,14 +177,14 @@ class PluginOptions:
             )
 
     def limits(self, *, processes: bool) -> PluginLimits:
-        """The limits; says what this platform cannot limit.
+        """Return the limits; prints a note for each that this platform cannot enforce.
 
         Args:
             processes: whether any router has a process at all; without one there is nothing to limit.
 
         Raises:
             UsageError: options that exclude each other.
-            NoEngineError: strict isolation is asked for, and there is no Docker engine.
+            NoEngineError: strict isolation is requested, but there is no Docker engine.
         """
         from twinbench.errors import UsageError
         from twinbench.plugins.limits import PluginLimits, missing_limits
@@ -209,7 +209,7 @@ class PluginOptions:
                 )
             return replace(limits, isolation=_strict(self.plugin_image, self.plugin_wheels))
         if self.plugin_image is not None or self.plugin_wheels is not None:
-            raise UsageError("--plugin-image and --plugin-wheels are of --isolation strict")
+            raise UsageError("--plugin-image and --plugin-wheels require --isolation strict")
         for missing in missing_limits() if processes else ():
             typer.echo(f"note: on this platform {missing}", err=True)
         return limits
@@ -221,7 +221,7 @@ FoldWorkersOption = Annotated[
         "--workers",
         metavar="N",
         min=1,
-        help="How many folds are trained and asked in parallel, each in a process of its own.",
+        help="How many folds are trained and evaluated in parallel, each in a process of its own.",
         rich_help_panel=Panel.ROUTER_PROCESS,
     ),
 ]

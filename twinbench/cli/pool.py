@@ -234,7 +234,7 @@ def _check_live(
     from twinbench.storage.manifests import LiveManifest
 
     if not named:
-        raise UsageError("--live spends money: name the pool, such as live-2026-04")
+        raise UsageError("--live makes paid API calls: name the pool, such as live-2026-04")
     if api_base is None:
         raise UsageError("--live needs the gateway's address: --api-base https://host/v1")
     manifests = {pool: load_manifest(pool) for pool, problems in found.items() if not problems}

@@ -102,7 +102,7 @@ def check(
     *,
     bank: BankOption = None,
     rows: Annotated[
-        int, typer.Option("--rows", metavar="N", min=1, help="About how many rows the router is asked about.")
+        int, typer.Option("--rows", metavar="N", min=1, help="About how many rows the router decides.")
     ] = 200,
     perturb: Annotated[
         bool, typer.Option("--perturb", help="Also make harmless changes to prompts and count decisions that flip.")

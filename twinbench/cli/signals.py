@@ -44,7 +44,7 @@ def stop_on_signals(stop: Callable[[], None], hint: str) -> Iterator[None]:
 
     Args:
         stop: requests the stop.
-        hint: what the user is told in addition: where the results are and how to continue.
+        hint: printed in addition: where the results are and how to continue.
     """
     import typer
 

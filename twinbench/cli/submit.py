@@ -1,4 +1,4 @@
-"""``twinbench submit``: hand a router's results in, and verify what others handed in."""
+"""``twinbench submit``: submit a router's results, and verify submissions."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def pack(
         typer.Option(
             "--bank",
             metavar="NAME[:PART]",
-            help="A bank whose predictions are handed in; the router is asked where there are none yet; repeatable.",
+            help="A bank whose predictions are submitted; the router is called where there are none yet; repeatable.",
             show_default=False,
         ),
     ] = None,
@@ -73,7 +73,7 @@ def pack(
         typer.Option(
             "--predictions",
             metavar="BANK=FILE",
-            help="Predictions of a router that cannot be asked here; repeatable.",
+            help="Predictions of a router that cannot be called here; repeatable.",
             show_default=False,
         ),
     ] = None,
@@ -82,7 +82,7 @@ def pack(
         typer.Option(
             "--info",
             metavar="TOML",
-            help="Who hands it in, its name and licence (see --example); without it you are asked.",
+            help="Submitter, name and licence of the submission (see --example); without it you are asked.",
             show_default=False,
         ),
     ] = None,
@@ -176,7 +176,7 @@ def verify(
         typer.Option(
             "--ask",
             metavar="N|all|none",
-            help="About how many rows of each bank the router is asked about again, in strict isolation.",
+            help="About how many rows of each bank the router decides again, in strict isolation.",
         ),
     ] = "200",
     grade: Annotated[
@@ -188,7 +188,7 @@ def verify(
         typer.Option(
             "--replay",
             metavar="N|all",
-            help="Replay that many cases of each run, with the router asked again.",
+            help="Replay that many cases of each run, with the router called again.",
             show_default=False,
         ),
     ] = None,
@@ -227,7 +227,7 @@ def verify(
         typer.Option(
             "--router",
             metavar="SPEC",
-            help="Where a closed router can be asked, for --rerun.",
+            help="Where a closed router can be called, for --rerun.",
             show_default=False,
             rich_help_panel=Panel.LLM_CALLS,
         ),
@@ -256,7 +256,7 @@ def verify(
         typer.Option(
             "--signers",
             metavar="FILE",
-            help="Your file of allowed signers, as of ssh-keygen.",
+            help="Your file of allowed signers, in the format of ssh-keygen.",
             exists=True,
             dir_okay=False,
             show_default=False,
@@ -288,7 +288,7 @@ def verify(
         typer.Option(
             "--tasks",
             metavar="TASKS",
-            help="Where the tasks of its runs are, if they are of none of our sets.",
+            help="Where the tasks of its runs are, if they belong to none of our sets.",
             show_default=False,
             rich_help_panel=Panel.TASKS,
         ),
@@ -377,19 +377,19 @@ def _pairs(given: list[str]) -> dict[str, str]:
 
 
 def _info(path: Path | None) -> SubmissionInfo:
-    """Read who hands in what, or ask for it on a terminal."""
+    """Read submitter and submission, or ask for them on a terminal."""
     from twinbench.api.packing import make_info, read_info
     from twinbench.errors import UsageError
 
     if path is not None:
         return read_info(path)
     if not sys.stdin.isatty():
-        raise UsageError("say who hands it in: --info TOML (submit pack --example prints one)")
+        raise UsageError("the submitter is missing: --info TOML (submit pack --example prints one)")
     content: dict[str, Any] = {
         "name": typer.prompt("Name of the entry (small letters, digits, -)", err=True),
         "title": typer.prompt("Name that tables show", err=True),
         "description": typer.prompt("One sentence about it", default="", err=True),
-        "licence": typer.prompt("Licence of everything that is handed in", default="Apache-2.0", err=True),
+        "licence": typer.prompt("Licence of everything that is submitted", default="Apache-2.0", err=True),
         "contact": {"name": typer.prompt("Your name", err=True), "email": typer.prompt("Your address", err=True)},
     }
     return make_info(content, "what you answered")

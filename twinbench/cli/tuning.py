@@ -24,7 +24,7 @@ _MOST_SHOWN = 10
 
 
 class Criterion(StrEnum):
-    """What a setting is chosen by."""
+    """The criterion by which a setting is chosen."""
 
     combined = "combined"
     cost_save = "cost-save"
@@ -73,7 +73,7 @@ def tune(
 ) -> None:
     """Try a router's settings on a bank, or on a part such as dev, and choose the best.
 
-    A router that learns answers each row by what was trained on the other folds; a trained router is asked as it is.
+    A router that learns answers each row by what was trained on the other folds; a trained router is used as it is.
     The chosen score is optimistic, since it was chosen: score the setting on another part.
 
     Exit code 1 if no setting reaches the wanted TrajPass without errors.

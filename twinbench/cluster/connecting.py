@@ -57,7 +57,7 @@ def connected_cluster(address: str | None) -> Iterator[Any]:
     """Connect this process to a cluster, or use the connection that it has.
 
     Args:
-        address: as for ``check_address``.
+        address: see ``check_address``.
 
     Returns:
         The module ``ray``, connected.

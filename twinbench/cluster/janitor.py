@@ -1,4 +1,4 @@
-"""Removes a node's containers when the process that asked for them has ended, however that happened.
+"""Removes a node's containers when the process that created them has ended, however that happened.
 
 It runs on the node, away from the process group and session of the actor, since Ray ends what an actor started. It
 reads a pipe of which the actor holds the other end; once the actor is gone it removes every container of the node's
@@ -22,7 +22,7 @@ _PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 10.0
 _ANSWER_S = 60.0
 _ROUNDS = 3
-"""In how many rounds in a row nothing is found before it ends: the engine may still be creating a container."""
+"""The number of rounds in a row without a container after which it ends: the engine may still be creating one."""
 
 
 class _DockerConnection(http.client.HTTPConnection):
@@ -42,8 +42,8 @@ def request(path: str, method: str, url: str) -> tuple[int, bytes]:
 
     Args:
         path: its Unix socket.
-        method: of HTTP.
-        url: of the request.
+        method: the HTTP method.
+        url: the URL of the request.
 
     Returns:
         The status and the content of the answer.

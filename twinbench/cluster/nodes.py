@@ -1,4 +1,4 @@
-"""The nodes of a cluster whose Docker engines a run may use: asked for, checked, watched, given up."""
+"""The nodes of a cluster whose Docker engines a run may use: requested, checked, watched, given up."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ RESOURCE = "docker"
 
 _LOOK_S = 0.5
 _ASK_AGAIN_S = 30.0
-"""How long after a node was left out it is asked again."""
+"""How long after a node was left out it is checked again."""
 _REPLACE_AFTER_S = 2.0
-"""How long after an actor was lost another is asked for: what makes actors fail may do so at once."""
+"""How long after an actor was lost another is requested: what makes actors fail may do so at once."""
 _SENT = ("twinbench.cluster.tunnel", "twinbench.cluster.janitor", "twinbench.cluster.node")
 
 
@@ -69,7 +69,7 @@ class ClusterNode:
 
 @dataclass(eq=False)
 class _Asked:
-    """An actor that was asked for: pending, open, on a node that takes no cases, or lost and not replaced yet."""
+    """A requested actor: pending, open, on a node that takes no cases, or lost and not replaced yet."""
 
     actor: Any
     secret: bytes
@@ -81,9 +81,9 @@ class _Asked:
 
 
 class ClusterNodes:
-    """Asks a cluster for nodes until it is closed, and tells of those that join and are lost.
+    """Requests nodes from a cluster until it is closed, and calls back for nodes that join and are lost.
 
-    One actor is asked for at each node; an actor that finds no room is pending, which an autoscaler sees as demand.
+    One actor is requested at each node; an actor that finds no room is pending, which an autoscaler sees as demand.
     """
 
     def __init__(
@@ -96,15 +96,15 @@ class ClusterNodes:
         lost: Callable[[ClusterNode, str], None],
         left_out: Callable[[str], None],
     ) -> None:
-        """Ask for nodes.
+        """Request nodes.
 
         Args:
             ray: the module, connected.
-            wanted: for how many nodes there is use.
-            cases: how many cases a node runs at once: the amount of the resource ``docker`` that is asked for.
-            joined: told of each node that takes cases; one node may be told of again after it was lost.
-            lost: told of a node that takes cases no more, and why.
-            left_out: told of nodes that take no cases, in words.
+            wanted: the largest number of nodes that can be used.
+            cases: how many cases a node runs at once: the requested amount of the resource ``docker``.
+            joined: called with each node that takes cases; called again if a lost node joins again.
+            lost: called with a node that takes no more cases, and why.
+            left_out: called with a message about a node that takes no cases.
         """
         self._ray = ray
         self._cases = cases
@@ -218,7 +218,7 @@ class ClusterNodes:
                 self._closed.wait(HEARTBEAT_S)
 
     def _lose(self, asked: _Asked) -> None:
-        """End an actor that is lost; another is asked for in its place soon."""
+        """End an actor that is lost; another is requested in its place soon."""
         self._end_actor(asked)
         asked.again_at = time.monotonic() + _REPLACE_AFTER_S
         asked.is_lost = True

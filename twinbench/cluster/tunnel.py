@@ -49,8 +49,8 @@ def open_tunnel(
         address: where the node listens.
         secret: which both ends know.
         purpose: one of ``DOCKER``, ``MEASURE``, ``WATCH``.
-        timeout_s: of the connection that is returned; None: it has none.
-        tls: of the cluster's certificates; None: the connection is not encrypted.
+        timeout_s: the timeout of the connection that is returned; None: it has none.
+        tls: the context with the cluster's certificates; None: the connection is not encrypted.
 
     Raises:
         OSError: the node cannot be reached.
@@ -89,7 +89,7 @@ class TunnelServer:
             secret: which both ends know.
             admitted: the addresses from which connections are accepted.
             serve: what serves a connection, by its purpose; it is closed afterwards.
-            tls: of the cluster's certificates; None: connections are not encrypted.
+            tls: the context with the cluster's certificates; None: connections are not encrypted.
         """
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._listener = socket.socket(family, socket.SOCK_STREAM)
@@ -103,7 +103,7 @@ class TunnelServer:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Where it listens."""
+        """The address at which it listens."""
         host, port = self._listener.getsockname()[:2]
         return host, port
 
@@ -176,10 +176,10 @@ def _prepare(connection: socket.socket, tls: ssl.SSLContext | None, *, server_si
     for name, value in _KEEPALIVE:
         if (option := getattr(socket, name, None)) is not None:
             connection.setsockopt(socket.IPPROTO_TCP, option, value)
-    return connection if tls is None else _encrypted(connection, tls, server_side=server_side)
+    return connection if tls is None else _encrypt(connection, tls, server_side=server_side)
 
 
-def _encrypted(connection: socket.socket, tls: ssl.SSLContext, *, server_side: bool) -> socket.socket:
+def _encrypt(connection: socket.socket, tls: ssl.SSLContext, *, server_side: bool) -> socket.socket:
     """Return a socket whose bytes go through a connection encrypted.
 
     It is one end of a pair, and a thread moves bytes between the other end and the connection: what uses the socket

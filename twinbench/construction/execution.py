@@ -85,7 +85,7 @@ class Execution:
 
 
 class BuildStoppedError(Exception):
-    """An execution was not finished, because the build was asked to stop; running the command again continues it."""
+    """Raised when the build is interrupted during an execution; run the command again to continue."""
 
 
 class TaskExecutor(Protocol):
@@ -124,7 +124,7 @@ class TaskExecutor(Protocol):
             repeat: the number of the repetition; all executions of the same repeat share responses.
 
         Raises:
-            BuildStoppedError: the build was asked to stop; all payments are recorded.
+            BuildStoppedError: a stop of the build was requested; all payments are recorded.
             OSError: the execution cannot be recorded.
         """
         ...
@@ -142,7 +142,7 @@ class ExecutorContext:
     workers: int = 1
     """The number of executions at the same time."""
     is_stopping: Callable[[], bool] = lambda: False
-    """Returns whether the build was asked to stop; checked before each call."""
+    """Returns whether a stop of the build was requested; checked before each call."""
     progress: Progress = no_progress
     cluster: RayCluster | None = None
     """The Ray cluster whose nodes run containers; None: the Docker engine of this machine."""

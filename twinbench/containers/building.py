@@ -63,10 +63,10 @@ def build_image(
 
     Args:
         engine: the container engine.
-        name: of the image.
+        name: the image's name.
         dockerfile: its text; the images from which it starts must be present or pullable.
         files: the context.
-        progress: is told of each step.
+        progress: called at each step.
 
     Raises:
         ImageError: the build fails; the message has the last lines that it printed.

@@ -65,7 +65,7 @@ def start_container(
     Args:
         engine: the container engine.
         image: must be present.
-        limits: of the container.
+        limits: the container's limits.
         role: its purpose: ``case``, ``grade`` or ``router``.
         run: the run that it belongs to.
         case: the case that it belongs to.

@@ -38,7 +38,7 @@ def was_ended_from_inside(client: docker.DockerClient, container_id: str, state:
     outside can cause without the engine's knowledge.
 
     Args:
-        client: of the engine.
+        client: the engine's client.
         container_id: the container.
         state: its state according to the engine (``State`` of an inspection).
 

@@ -105,7 +105,7 @@ class Engine:
 
     def __post_init__(self) -> None:
         if self._without_lease is None:
-            # Connections are closed with the last that uses the engine, where that is no ``with`` block.
+            # Connections are closed with the last user of the engine, if that is not a ``with`` block.
             weakref.finalize(self, self.client.close)
 
     @classmethod
@@ -114,7 +114,8 @@ class Engine:
         own.
 
         Args:
-            address: as in ``DOCKER_HOST``; related variables (such as ``DOCKER_CERT_PATH``) apply to it too.
+            address: the engine's address, as in ``DOCKER_HOST``; related variables (such as ``DOCKER_CERT_PATH``)
+                apply to it too.
 
         Raises:
             NoEngineError: no engine answers; the message says what to do.
@@ -146,7 +147,7 @@ class Engine:
         Args:
             tunnels: opens connections to it.
             probe: measures its machine.
-            node_lease: by which the node finds the containers that it removes when it ends.
+            node_lease: the label value by which the node finds the containers to remove when it ends.
 
         Raises:
             NoEngineError: the engine does not answer.
@@ -160,7 +161,7 @@ class Engine:
             raise NoEngineError(f"the Docker engine of a node does not answer ({_reason(error)})") from None
         return cls(client, root_dir, probe, lease_labels={NODE_LEASE: node_lease})
 
-    def leased(self, lease: Lease) -> Self:
+    def with_lease(self, lease: Lease) -> Self:
         """Return this engine as one execution of a run uses it: every container is labelled with the lease."""
         return replace(self, lease_labels={**self.lease_labels, **lease.labels()}, _without_lease=self)
 
@@ -272,7 +273,7 @@ class Engine:
             except docker.errors.APIError as error:
                 if not error.is_client_error():
                     raise
-                raise ImageError(f"the engine refuses the name of image {name}: {error.explanation or error}") from None
+                raise ImageError(f"Docker rejected the image name {name}: {error.explanation or error}") from None
         return attributes
 
     def _require_image(self, name: str) -> Mapping[str, Any]:
@@ -332,13 +333,13 @@ class Engine:
                         done, total = (sum(part) // 2**20 for part in zip(*layers.values(), strict=True))
                         progress(f"pulling {name}, MiB", done, total)
             except docker.errors.APIError as error:  # the registry's refusal, which the engine passes on
-                raise ImageError(f"image {name} does not pull: {error.explanation or error}") from None
+                raise ImageError(f"could not pull image {name}: {error.explanation or error}") from None
             except _docker_exceptions() as error:
                 if not self.answers():
                     raise EngineLostError(f"cannot pull image {name}: {_reason(error)}") from None
-                raise ImageError(f"image {name} does not pull: {_reason(error)}") from None
+                raise ImageError(f"could not pull image {name}: {_reason(error)}") from None
             if failed is not None:
-                raise ImageError(f"image {name} does not pull: {failed}")
+                raise ImageError(f"could not pull image {name}: {failed}")
 
 
 @contextmanager

@@ -63,7 +63,7 @@ def labels(*, role: str, run: str, case: str, life_s: float) -> dict[str, str]:
         CASE: case,
         DEADLINE: str(int(time.time() + life_s)),
         NAMESPACE: container_namespace(),
-        MACHINE: machine_identity(),
+        MACHINE: boot_and_pid_namespace_id(),
         PROCESS: process_identity(os.getpid()),
     }
 
@@ -96,9 +96,9 @@ def is_alive(process: str) -> bool:
         return False
 
 
-def machine_identity() -> str:
-    """Return an identity of this machine since its last start, and of its PID namespace; it does not reveal the host
-    name.
+def boot_and_pid_namespace_id() -> str:
+    """Return a hash of the machine's boot id and this PID namespace: it differs after each reboot, and does not reveal
+    the host name.
     """
     parts = []
     for path in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):

@@ -1,4 +1,4 @@
-"""Removes containers that no live run owns any more; their labels tell."""
+"""Finds and removes containers that no live run owns any more, by their labels."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from twinbench.containers.labels import (
     ROLE,
     RUN,
     Lease,
+    boot_and_pid_namespace_id,
     container_namespace,
     is_alive,
-    machine_identity,
 )
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class AbandonedContainer:
+class OrphanedContainer:
     """A container that no live run owns."""
 
     name: str
@@ -38,15 +38,15 @@ class AbandonedContainer:
     why: str
 
 
-def find_abandoned(engine: Engine) -> list[AbandonedContainer]:
+def find_orphaned_containers(engine: Engine) -> list[OrphanedContainer]:
     """Return the containers of twinbench in this namespace that no live run owns."""
-    return [found for found, _ in _list_abandoned(engine)]
+    return [found for found, _ in _list_orphaned(engine)]
 
 
-def collect_garbage(engine: Engine) -> list[AbandonedContainer]:
+def collect_garbage(engine: Engine) -> list[OrphanedContainer]:
     """Remove the containers of twinbench in this namespace that no live run owns, and return what was removed."""
     removed = []
-    for found, container in _list_abandoned(engine):
+    for found, container in _list_orphaned(engine):
         remove_container(container)
         removed.append(found)
     return removed
@@ -59,7 +59,7 @@ def remove_older_executions(engine: Engine, lease: Lease) -> int:
 
     Args:
         engine: the Docker engine.
-        lease: of the present execution.
+        lease: the lease of the present execution.
 
     Returns:
         How many there were.
@@ -86,7 +86,7 @@ def remove_container(container: Container) -> None:
         return
 
 
-def _list_abandoned(engine: Engine) -> list[tuple[AbandonedContainer, Container]]:
+def _list_orphaned(engine: Engine) -> list[tuple[OrphanedContainer, Container]]:
     with docker_errors_as_ours("list containers"):
         # A container that is removed while the list is made cannot be inspected.
         containers = engine.client.containers.list(all=True, filters={"label": ROLE}, ignore_removed=True)
@@ -96,7 +96,7 @@ def _list_abandoned(engine: Engine) -> list[tuple[AbandonedContainer, Container]
         marks: Mapping[str, str] = container.labels
         # Containers that were started before there were namespaces have no such label: they count as without a name.
         if marks.get(NAMESPACE, "") == mine and (why := _why_abandoned(marks)) is not None:
-            told = AbandonedContainer(str(container.name), marks[ROLE], marks.get(RUN, ""), marks.get(CASE, ""), why)
+            told = OrphanedContainer(str(container.name), marks[ROLE], marks.get(RUN, ""), marks.get(CASE, ""), why)
             found.append((told, container))
     return found
 
@@ -104,6 +104,6 @@ def _list_abandoned(engine: Engine) -> list[tuple[AbandonedContainer, Container]
 def _why_abandoned(marks: Mapping[str, str]) -> str | None:
     if time.time() > float(marks.get(DEADLINE, "0")):
         return "its deadline has passed"
-    if marks.get(MACHINE) != machine_identity():
+    if marks.get(MACHINE) != boot_and_pid_namespace_id():
         return None  # processes of another machine, or of another PID container_namespace, cannot be seen from here
     return None if is_alive(marks.get(PROCESS, "")) else "the process that made it has ended"

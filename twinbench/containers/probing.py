@@ -16,7 +16,7 @@ import psutil
 _KEPT_S = 1.0
 """How long a measurement of another machine counts as fresh."""
 _TRY_AGAIN_S = 30.0
-"""How long after a failure nothing is asked."""
+"""How long after a failure no measurement is requested."""
 _DF_COLUMNS = 6
 _AVAILABLE_COLUMN = 3
 
@@ -77,7 +77,7 @@ class RemoteProbe:
     """Measures another machine, at most once a second; what cannot be measured is unknown.
 
     Args:
-        asked: says what is free there.
+        asked: reports what is free on the machine.
     """
 
     def __init__(self, asked: Asked) -> None:
@@ -98,7 +98,7 @@ class RemoteProbe:
             return self._found
 
     def close(self) -> None:
-        """End what says it."""
+        """Close the source of measurements."""
         self._asked.close()
 
 
@@ -112,12 +112,12 @@ def parse_measured(output: str) -> Measured:
     memory = next((line.split()[1] for line in lines if line.startswith("MemAvailable:")), None)
     last = lines[-1].split() if lines else []
     if memory is None or len(last) < _DF_COLUMNS:
-        raise ValueError("the machine's memory and disk are not told")
+        raise ValueError("the machine's memory and disk are missing")
     return Measured(int(last[_AVAILABLE_COLUMN]) // 1024, int(memory) // 1024)
 
 
 def measured_from_json(text: bytes) -> Measured:
-    """Read what a node of a cluster says.
+    """Parse a measurement of a cluster's node.
 
     Raises:
         ValueError: it is something else.
@@ -138,7 +138,7 @@ def is_on_this_machine(address: str, info: Any) -> bool:
     so name and memory have to agree too.
 
     Args:
-        address: of the engine, such as ``unix:///var/run/docker.sock``, or docker-py's own for a Unix socket.
+        address: the engine's address, such as ``unix:///var/run/docker.sock``, or docker-py's own for a Unix socket.
         info: what the engine reports about itself.
     """
     return (

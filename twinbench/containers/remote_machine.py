@@ -26,7 +26,7 @@ class MeasuringContainer:
     It needs an image with a shell, ``cat`` and ``df``; as long as the engine has none, nothing is known.
 
     Args:
-        client: of the engine.
+        client: the engine's client.
     """
 
     def __init__(self, client: docker.DockerClient) -> None:

@@ -122,8 +122,8 @@ class Sandbox:
         """Run a command to its end, or stop it with everything that it started when it takes too long.
 
         Args:
-            command: for the interpreter.
-            directory: where it runs.
+            command: the command for the interpreter.
+            directory: the working directory.
             timeout_s: its time limit.
             keep_bytes: how much of its output is kept.
             checkpoint: called several times a second while it runs; its exceptions are raised. Then the command keeps
@@ -153,7 +153,7 @@ class Sandbox:
         """Write files into the container.
 
         Args:
-            contents: by absolute path; the folders must exist.
+            contents: the contents of files by absolute path; the folders must exist.
         """
         archive = io.BytesIO()
         with tarfile.open(fileobj=archive, mode="w") as tar:

@@ -92,7 +92,7 @@ class Shell:
         """Start the shell.
 
         Args:
-            api: of the engine.
+            api: the engine's API.
             container: the id of a running container.
             interpreter: the program that runs a command, which is its last argument.
             environment: variables beside those of the image.
@@ -117,7 +117,7 @@ class Shell:
 
     @property
     def error_output(self) -> str:
-        """What it, or the engine in its place, wrote before it accepted commands."""
+        """What the shell, or the engine in its place, wrote before the shell accepted commands."""
         return self._stream.error_output
 
     def check(self, within_s: float) -> None:
@@ -134,7 +134,7 @@ class Shell:
 
         Args:
             command: the interpreter's last argument; it ends at a NUL, which no argument can contain.
-            directory: where it runs.
+            directory: the working directory.
             keep_bytes: how much of its output is kept.
 
         Raises:

@@ -30,7 +30,12 @@ from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import UsageError
 from twinbench.fingerprint import fingerprint, sha256_file, short
 from twinbench.plugins.artefact_names import MANIFEST
-from twinbench.plugins.description import MOST_DESCRIPTION_BYTES, RouterDescription, RouterNotFound, parse_description
+from twinbench.plugins.description import (
+    MOST_DESCRIPTION_BYTES,
+    RouterDescription,
+    RouterNotFoundReply,
+    parse_description,
+)
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.process import CLOSED, MOST_STDERR_SHOWN, RouterProcess, describe_ending
 from twinbench.plugins.runtime import RESOURCE_LIMITS, runtime_folder
@@ -79,7 +84,7 @@ class StrictIsolation:
             UsageError: the container's user could not read that folder.
         """
         if "artefact" in request:
-            return _located_artefact(request)
+            return _locate_artefact(request)
         if request["kind"] != "file":
             return {**request, "path": [], "folder": "/tmp"}  # noqa: S108 - of the container
         file = Path(request["target"])
@@ -93,10 +98,10 @@ class StrictIsolation:
         }
 
     def with_wheels(self, wheels: Path) -> StrictIsolation:
-        """The same, with the wheels of a folder; those that were named before are kept instead."""
+        """Return the same isolation with the wheels of a folder, unless it has wheels already."""
         return self if self.wheels is not None else replace(self, wheels=wheels)
 
-    def describe(self, request: Mapping[str, Any], limits: PluginLimits) -> RouterDescription | RouterNotFound:
+    def describe(self, request: Mapping[str, Any], limits: PluginLimits) -> RouterDescription | RouterNotFoundReply:
         """Return the result of ``provenance.describe`` in the container.
 
         Raises:
@@ -293,9 +298,9 @@ class ContainerProcess(RouterProcess):
             self._stream.close()
             self._container.close()
 
-    def new_output(self, *, patient: bool) -> bytes:
-        """The end of what the process printed since this was last asked, as far as it arrived."""
-        if patient and not self._closed:
+    def read_new_stderr(self, *, wait: bool) -> bytes:
+        """Return the end of what the process printed to standard error since the last call; may be incomplete."""
+        if wait and not self._closed:
             with contextlib.suppress(TimeoutError, StreamLostError):
                 self._unread += self._stream.receive(_OUTPUT_COMES_WITHIN_S)
         new = self._stream.stderr_bytes - self._output_taken
@@ -309,7 +314,7 @@ class ContainerProcess(RouterProcess):
         return float(told["memory_stats"].get("usage", 0)) / 2**20
 
 
-def _located_artefact(request: Mapping[str, Any]) -> dict[str, Any]:
+def _locate_artefact(request: Mapping[str, Any]) -> dict[str, Any]:
     """A request to load a trained router, whose folder is all that it sees of ours.
 
     Raises:

@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 
 
 class Executor(Protocol[Job, Place_co, Result]):
-    """Runs all jobs, a limited number of them at a time.
+    """A pool of workers that runs jobs, a limited number of them at a time.
 
     All implementations guarantee:
 

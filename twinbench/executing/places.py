@@ -115,7 +115,7 @@ class Places(Generic[Place]):
             self.changed.notify_all()
 
     @contextmanager
-    def reserved(self) -> Iterator[Place]:
+    def reserve_any(self) -> Iterator[Place]:
         """Wait for a free place, and reserve it within the block.
 
         Raises:

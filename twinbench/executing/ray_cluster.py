@@ -25,7 +25,7 @@ def parse_executor(executor: str, address: str | None, wait_s: float) -> RayClus
     Args:
         executor: ``threads`` or ``ray``.
         address: the address of the cluster's head, only with ``ray``.
-        wait_s: as in `RayCluster`.
+        wait_s: see `RayCluster`.
 
     Raises:
         UsageError: the executor does not exist, or an address is given with ``threads``.
@@ -35,5 +35,5 @@ def parse_executor(executor: str, address: str | None, wait_s: float) -> RayClus
     if executor != "threads":
         raise UsageError(f"--executor {executor}: must be threads or ray")
     if address is not None:
-        raise UsageError(f"--ray-address {address} is of --executor ray")
+        raise UsageError(f"--ray-address {address} requires --executor ray")
     return None

@@ -33,7 +33,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Listed:
-    """What became of a submission in one division."""
+    """The entry that a submission got in one division."""
 
     division: Division
     name: str
@@ -56,7 +56,7 @@ def add_submission(
         manifest_bytes: the submission's manifest as it is in its file.
         report: on the same file.
         now: UTC time, such as 2026-11-30T08:00:00Z.
-        supersede: whether it may take the place of an entry that somebody else handed in.
+        supersede: whether it may take the place of an entry that somebody else submitted.
 
     Raises:
         UsageError: report and manifest are not of the same submission, or the name is somebody else's.
@@ -82,8 +82,8 @@ def withdraw_entry(results: Path, division: Division, name: str, reason: str, no
 
     Args:
         results: the folder ``results`` of a checkout.
-        division: of the entry.
-        name: of the entry.
+        division: the entry's division.
+        name: the entry's name.
         reason: why, in words.
         now: UTC time, such as 2026-11-30T08:00:00Z.
 
@@ -111,7 +111,7 @@ def withdraw_entry(results: Path, division: Division, name: str, reason: str, no
 
 def _refuse_report(manifest: SubmissionManifest, manifest_bytes: bytes, report: VerificationReport) -> None:
     if report.manifest != hashlib.sha256(manifest_bytes).hexdigest() or report.name != manifest.name:
-        raise UsageError("the report is of another submission than the file")
+        raise UsageError("the report is for a different submission")
     failed = [check for check in report.checks if check.status is Status.failed]
     if failed:
         told = [f"{check.name}, {check.subject}: {check.reason}" for check in failed[:_SHOWN]]
@@ -167,14 +167,14 @@ def _refuse_again(entry: Entry, report: VerificationReport) -> None:
 
 
 def _refuse_strangers(entry: Entry, version: Version) -> None:
-    """Refuse a submission under the name of an entry that was handed in by somebody else, as far as one can tell."""
+    """Refuse a submission under the name of an entry that somebody else submitted, by signature or contact."""
     old, new = entry.current, version
     before, now = old.report.signature, new.report.signature
     if before.key is not None and before.key != now.key:
         by = "is not signed" if now.key is None else f"is signed by {now.key}"
         why = f"is signed by {before.key}, and the new file {by}"
     elif before.key is None and old.manifest.contact != new.manifest.contact:
-        why = f"was handed in by {old.manifest.contact.name}, and the contact of the new file is another one"
+        why = f"was submitted by {old.manifest.contact.name}, and the contact of the new file is different"
     else:
         return
     raise UsageError(

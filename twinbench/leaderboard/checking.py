@@ -31,10 +31,10 @@ def check_entries(results: Path, protocols: CurrentProtocols) -> list[CheckResul
 
     Args:
         results: the folder.
-        protocols: what counts as of an earlier protocol.
+        protocols: the current protocols.
 
     Raises:
-        UsageError: ``results`` is no folder.
+        UsageError: ``results`` is not a directory.
     """
     found: list[CheckResult] = []
     entries: list[Entry] = []
@@ -58,9 +58,9 @@ def check_entries(results: Path, protocols: CurrentProtocols) -> list[CheckResul
 
 
 def commitment_problems(entries: Sequence[Entry]) -> Mapping[str, str]:
-    """Return by digest what is wrong with the commitments that entries name: each must be of one run of one entry.
+    """Return by digest what is wrong with the commitments that entries name: each must belong to one run of one entry.
 
-    A commitment that is used twice is a run that was made twice, of which the better one was handed in.
+    A commitment that is used twice means that a run was made twice, and that the better one was submitted.
     """
     names: dict[str, set[str]] = defaultdict(set)
     heads: dict[str, set[str]] = defaultdict(set)
@@ -73,17 +73,17 @@ def commitment_problems(entries: Sequence[Entry]) -> Mapping[str, str]:
     problems = {}
     for digest in sorted(names):
         if len(names[digest]) > 1:
-            problems[digest] = f"two entries are under it: {', '.join(sorted(names[digest]))}"
+            problems[digest] = f"two entries name it: {', '.join(sorted(names[digest]))}"
         elif len(heads[digest]) > 1:
             [name] = names[digest]
             problems[digest] = (
-                f"{format_count(len(heads[digest]), 'run')} of {name} are under it, and a commitment is of one"
+                f"{format_count(len(heads[digest]), 'run')} of {name} name it, but a commitment covers one run"
             )
     return problems
 
 
 def _run_of(version: Version, result: VerifiedResult) -> str:
-    """Return what tells a run from every other one: the hash of its journal's last line."""
+    """Return what identifies a run: the hash of its journal's last line."""
     for part in version.manifest.live:
         if part.run == result.subject and part.head is not None:
             return part.head.sha256
@@ -94,9 +94,9 @@ def _check_files(subject: str, folder: Path) -> Iterator[CheckResult]:
     for path in files_below(folder):
         name = path.relative_to(folder).as_posix()
         if path.is_symlink() or not path.is_file():
-            yield _record_failure("files", subject, f"{name} is no plain file")
+            yield _record_failure("files", subject, f"{name} is not a regular file")
         elif not is_own_file(path, folder):
-            yield _record_failure("files", subject, f"{name} is no file of an entry")
+            yield _record_failure("files", subject, f"{name} does not belong in an entry")
         elif (size := path.stat().st_size) > MOST_FILE_BYTES:
             yield _record_failure(
                 "files", subject, f"{name} has {size:,} bytes, and may have {MOST_FILE_BYTES:,}", size
@@ -114,7 +114,9 @@ def _check_entry(entry: Entry, protocols: CurrentProtocols) -> Iterator[CheckRes
     if added != sorted(added):
         yield _record_failure("history", subject, "its versions are not in the order in which they were added")
     if any(not is_current(result, protocols) for result in entry.current.scores.results):
-        yield _passed("protocol", subject, "of an earlier protocol; it is listed apart and not ranked with later ones")
+        yield _passed(
+            "protocol", subject, "follows an earlier protocol; it is listed apart and not ranked with later ones"
+        )
 
 
 def _check_digests(place: str, division: Division, version: Version) -> CheckResult:
@@ -140,19 +142,17 @@ def _check_division(place: str, division: Division, version: Version) -> CheckRe
         return _record_failure("division", place, "it has no result")
     for result in version.scores.results:
         if result.division is not division:
-            return _record_failure(
-                "division", place, f"the result of {result.subject} is of division {result.division}"
-            )
+            return _record_failure("division", place, f"the result of {result.subject} has division {result.division}")
         if result.simulated != (division is Division.rehearsal):
             what = "comes from simulated models" if result.simulated else "comes from no simulated models"
             return _record_failure("division", place, f"the result of {result.subject} {what}")
         if (result.kind == "static") != (division is Division.static):
-            return _record_failure("division", place, f"the result of {result.subject} is of kind {result.kind}")
-    return _passed("division", place, f"all results are of division {division}")
+            return _record_failure("division", place, f"the result of {result.subject} has kind {result.kind}")
+    return _passed("division", place, f"all results have division {division}")
 
 
 def _check_strays(results: Path) -> Iterator[CheckResult]:
-    """Find what lies in ``entries`` and in no entry."""
+    """Find stray files in ``entries``, which belong to no entry."""
     top = results / "entries"
     divisions = {str(division) for division in Division}
     for folder in (top, *(top / name for name in sorted(divisions))):
@@ -197,12 +197,12 @@ def _check_commitments(results: Path, entries: Sequence[Entry]) -> Iterator[Chec
         if digest in posted:
             yield _passed("commitment", digest[:12], f"of {name} alone")
         else:
-            what = f"{name} names it, and it is not under results/commitments"
+            what = f"{name} names it, but it is not under results/commitments"
             yield CheckResult("commitment", digest[:12], Status.warned, what)
     for digest, commitment in posted.items():
         if digest not in used:
             what = f"of {commitment.router} on {format_count(len(commitment.cases), 'case')}, made {commitment.made_at}"
-            advice = "a run that was announced and never handed in"
+            advice = "a run that was announced and never submitted"
             yield CheckResult("commitment without a result", digest[:12], Status.warned, what, advice=advice)
 
 

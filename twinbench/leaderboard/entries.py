@@ -44,7 +44,7 @@ class EntryScores(Document):
     added_at: Line
     """UTC time at which the submission was listed, such as 2026-11-30T08:00:00Z."""
     results: tuple[VerifiedResult, ...]
-    """Those of the verification report that are of this division."""
+    """The results in the verification report that belong to this division."""
 
 
 class Withdrawal(Document):
@@ -92,10 +92,10 @@ def entry_folders(results: Path) -> Iterator[tuple[Division, Path]]:
     """Return the folders of all entries in order: by division, then by name.
 
     Raises:
-        UsageError: ``results`` is no folder.
+        UsageError: ``results`` is not a directory.
     """
     if not is_folder(results):
-        raise UsageError(f"{results} is no folder; give the folder results of a checkout with --results")
+        raise UsageError(f"{results} is not a directory; give the folder results of a checkout with --results")
     for division in Division:
         for folder in folders_in(results / "entries" / division):
             yield division, folder
@@ -114,7 +114,7 @@ def read_entries(results: Path) -> list[Entry]:
     """Read all entries in order: by division, then by name.
 
     Raises:
-        UsageError: ``results`` is no folder.
+        UsageError: ``results`` is not a directory.
         ContentError: an entry is not valid; every problem names its file.
     """
     return [read_entry(folder, division) for division, folder in entry_folders(results)]
@@ -138,7 +138,7 @@ def read_version(folder: Path, division: Division, name: str) -> Version:
     """Read one version of an entry.
 
     Raises:
-        ContentError: a file is missing, too large or not valid, or is of another entry.
+        ContentError: a file is missing, too large or not valid, or belongs to another entry.
     """
     data = read_small(folder / MANIFEST_FILE)
     manifest = SubmissionManifest.parse(data, str(folder / MANIFEST_FILE))
@@ -198,9 +198,9 @@ def write_version(folder: Path, version: Version, *, earlier: Path | None = None
     """Write a version as the current one of an entry: all of it or nothing.
 
     Args:
-        folder: of the entry.
+        folder: the entry's folder.
         version: what becomes current.
-        earlier: where the version that is current so far is kept; None: it is replaced.
+        earlier: the folder for the version that was current so far; None: it is replaced.
 
     Raises:
         TwinbenchError: a file would be too large, or the disk does not take it; the entry is as it was.

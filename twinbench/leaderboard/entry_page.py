@@ -1,4 +1,4 @@
-"""The page of an entry: who handed it in, what was verified, and the commands that reproduce its results."""
+"""The page of an entry: who submitted it, what was verified, and the commands that reproduce its results."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_DESCRIPTION_LINES = 40
 
 LEVEL_WORDS = {
     Level.verify: "the archive: digests, predictions scored again, costs from raw usage, the audit",
-    Level.ask: "the router, asked again under strict isolation",
+    Level.ask: "the router, called again under strict isolation",
     Level.grade: "patches, graded again",
     Level.replay: "commands of recorded cases, run again",
     Level.rerun: "cases, run again with real models",
@@ -137,7 +137,7 @@ def reproducing_commands(version: Version) -> Iterator[str]:
 
 
 def _splitting_command(version: Version, predictions: str) -> str | None:
-    """Return the command that splits the bank of a static result; None where it is of no split."""
+    """Return the command that splits the bank of a static result; None if it belongs to no split."""
     for part in version.manifest.static:
         if part.predictions == predictions and part.split is not None:
             split = part.split
@@ -150,7 +150,7 @@ def _splitting_command(version: Version, predictions: str) -> str | None:
 
 def _facts(version: Version) -> Iterator[tuple[str, str]]:
     manifest = version.manifest
-    yield "Handed in by", manifest.contact.name
+    yield "Submitted by", manifest.contact.name
     yield "Router", manifest.router.spec + (" (closed)" if manifest.router.closed else "")
     if manifest.router.fingerprint is not None:
         yield "Router's fingerprint", manifest.router.fingerprint

@@ -18,10 +18,10 @@ _AXES = {
 
 
 def table_plot(table: BoardTable) -> dict[str, Any] | None:
-    """Return the plot of a table with its caption and key: its first entries, and the references.
+    """Build the plot of a leaderboard table, with caption and legend: its first entries and the references.
 
     Returns:
-        None where nothing has both a cost and a quality.
+        None if no row has both a cost and a quality.
 
     Raises:
         PlotsMissingError: the plotting library is not installed.

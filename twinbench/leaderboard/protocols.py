@@ -1,4 +1,4 @@
-"""Which results are of the protocol that counts now."""
+"""Which results follow the current protocol."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from twinbench.submissions.report import VerifiedResult
 
 @dataclass(frozen=True)
 class CurrentProtocols:
-    """The fingerprints of what counts now."""
+    """The fingerprints of the current protocols."""
 
     static: str
-    """Of the locked static manifest with the tokenizer set."""
+    """Fingerprint of the locked static manifest with the tokenizer set."""
     live: str
-    """Of the locked live pool."""
+    """Fingerprint of the locked live pool."""
 
 
 def is_current(result: VerifiedResult, protocols: CurrentProtocols) -> bool:
-    """Return whether a result is of the protocol that counts now; the open division has none.
+    """Return whether a result follows the current protocol; the open division has none.
 
     Results of an earlier one stay listed, in tables of their own.
     """

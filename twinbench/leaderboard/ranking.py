@@ -23,7 +23,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Ranking:
-    """Where results stand, in their order."""
+    """The groups and ranks of results, in the order of the results."""
 
     groups: Sequence[int]
     """The group of each result, from 1. Within a group no result is shown to be better than another, and each result of
@@ -42,8 +42,8 @@ def rank_estimates(estimates: Sequence[Estimate], level: float) -> Ranking:
     all pairs keeps the chance of any false difference below 1 - ``level``.
 
     Args:
-        estimates: of each result.
-        level: of the intervals, and of the ranking.
+        estimates: the estimate of each result.
+        level: the level of the intervals, and of the ranking.
     """
     size = len(estimates)
     better = _better_pairs(estimates, level)
@@ -60,7 +60,7 @@ def rank_estimates(estimates: Sequence[Estimate], level: float) -> Ranking:
 
 
 def _better_pairs(estimates: Sequence[Estimate], level: float) -> npt.NDArray[np.bool_]:
-    """Return a matrix that says of each two results whether the first is shown to be better."""
+    """Return a matrix with, for each two results, whether the first is shown to be better."""
     value, low, high = (
         np.array([getattr(each, name) for each in estimates], dtype=np.float64) for name in ("value", "low", "high")
     )

@@ -38,8 +38,8 @@ MOST_DRAWN = 6
 
 ABOUT: Mapping[Division, str] = {
     Division.static: (
-        "Routers asked which tier each call of recorded agent runs should go to, and scored by labels under the locked "
-        "protocol. None of the models that they pick was run."
+        "Routers decide which tier each call of recorded agent runs should go to, and are scored by labels under the "
+        "locked protocol. None of the models that they pick was run."
     ),
     Division.live: (
         "Routers between an agent and real models of the locked pool: real tasks, whose tests decide, and real money."
@@ -97,9 +97,9 @@ def refuse_other_folder(folder: Path) -> None:
         UsageError: the folder holds something else, or cannot be there.
     """
     if not folder.resolve().parent.is_dir():
-        raise UsageError(f"--out {folder}: {folder.parent} is no folder")
+        raise UsageError(f"--out {folder}: {folder.parent} is not a directory")
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        raise UsageError(f"--out {folder}: it is no folder")
+        raise UsageError(f"--out {folder}: not a directory")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / JSON_FILE).is_file():
         raise UsageError(f"--out {folder}: it holds something else than a leaderboard; name an empty or a new folder")
 
@@ -111,10 +111,10 @@ def make_site(results: Path, protocols: CurrentProtocols) -> Site:
 
     Args:
         results: the folder ``results`` of a checkout.
-        protocols: what counts as of an earlier protocol.
+        protocols: the current protocols; results of earlier ones are in tables of their own.
 
     Raises:
-        UsageError: ``results`` is no folder.
+        UsageError: ``results`` is not a directory.
         ContentError: an entry is not valid.
         PlotsMissingError: the plotting library is not installed.
     """

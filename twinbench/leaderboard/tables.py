@@ -41,9 +41,9 @@ class Row:
     title: str
     kind: Literal["static", "live"]
     values: Mapping[str, float | None]
-    """By the names of ``METRICS``, and counts."""
+    """The values of metrics (see ``METRICS``) and counts, by name."""
     intervals: Mapping[str, tuple[float, float]]
-    """Of the metrics that have one."""
+    """The intervals of metrics that have one, by name."""
     name: str | None = None
     """Name of the entry; None for a reference."""
     subject: str = ""
@@ -54,7 +54,7 @@ class Row:
     in_sample: bool = False
     state: State = "listed"
     reason: str | None = None
-    """Why it is not ranked; None where it is, and for a reference."""
+    """Why it is not ranked; None if it is, and for a reference."""
     group: int | None = None
     ranks: tuple[int, int] | None = None
 
@@ -86,14 +86,14 @@ class BoardTable:
     comparable: str
     """The fingerprint of the conditions."""
     current: bool
-    """Whether they are those of the protocol that counts now."""
+    """Whether they follow the current protocol."""
     setting: Mapping[str, JsonValue]
     level: float
-    """Of the intervals."""
+    """The level of the intervals."""
     ranked: Sequence[Row]
-    """In their groups; within a group by the metric, which says nothing."""
+    """Ranked results by group; within a group by the metric, whose order means nothing there."""
     unranked: Sequence[Row] = ()
-    """Those that are listed and not ranked, each with its reason."""
+    """Results that are listed but not ranked, each with its reason."""
     past: Sequence[Row] = ()
     """Superseded and withdrawn results."""
     references: Sequence[Row] = ()
@@ -107,14 +107,14 @@ class BoardTable:
 
     @property
     def caveat(self) -> str | None:
-        """What has to be said wherever numbers of these conditions are shown; such numbers are not ranked."""
+        """A caveat to be shown with all numbers of these conditions, which are not ranked; None if there is none."""
         bank = self.setting.get("bank")
         caveat = bank.get("caveat") if isinstance(bank, dict) else None
         return caveat if isinstance(caveat, str) else None
 
     @property
     def title(self) -> str:
-        """What the results are of: a bank and its part, or a pool and the number of cases."""
+        """The title: a bank and its part, or a pool and the number of cases."""
         earlier = "" if self.current else ", earlier protocol"
         if self.kind == "static":
             bank = self.setting.get("bank")

@@ -51,7 +51,7 @@ VERDICTS: dict[Any, int] = {
     **dict.fromkeys(("0", "0.0", "false", "no", "unresolved"), 0),
     **dict.fromkeys(("null", "none", "nan"), UNKNOWN_VERDICT),
 }
-"""The verdict that each accepted value stands for; strings in lower case."""
+"""The verdict that each accepted value means; strings in lower case."""
 
 
 def parse_columns(given: Sequence[str]) -> dict[str, str]:

@@ -127,7 +127,7 @@ def make_forecast(
         raise UsageError(f"the table {info.name} has no verdict and cost of every tier on any of the cases")
     best = next(each for each in found.policies if each.policy.name == found.saving.against)
     bound = found.of_kind("bound")[0]
-    both = np.all([each.policy.known for each in found.of_kind("constant")], axis=0)
+    both = np.all([each.policy.known_mask for each in found.of_kind("constant")], axis=0)
     differences = (best.policy.bill_usd(penalty_usd) - bound.policy.bill_usd(penalty_usd))[both]
     spread = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
     solved = here.select_models(list(found.tiers.values())).solved

@@ -195,7 +195,7 @@ def compute_headroom(
     chosen = grid.select_models([tiers[tier] for tier in order])
     policies = _make_policies(chosen, order, penalty_usd, sensitivity, specificity)
     for each in policies[: len(order)]:
-        if not each.known.any():
+        if not each.known_mask.any():
             what = "verdict" if np.isnan(each.solved).all() else "cost"
             raise UsageError(
                 f"the table has no {what} for {tiers[each.name]}, the model of tier {each.name}, on any task"
@@ -255,7 +255,7 @@ def _make_policies(
 
 
 def _point(policy: Policy) -> tuple[float, float]:
-    known = policy.known
+    known = policy.known_mask
     if not known.any():
         return float("inf"), 0.0
     return float(policy.cost_usd[known].mean()), float(policy.solved[known].mean())
@@ -270,7 +270,7 @@ def _hull_corners(policies: Sequence[Policy]) -> set[int]:
 def _policy_intervals(
     tasks: Sequence[str], policy: Policy, penalty_usd: float, resampling: Resampling | None
 ) -> dict[str, Ends | None]:
-    known = policy.known
+    known = policy.known_mask
     names = [name for name, here in zip(tasks, known, strict=True) if here]
     sums = np.stack([np.ones(len(names)), policy.cost_usd[known], 1 - policy.solved[known]], axis=1)
     return run_intervals(names, sums, penalty_usd, resampling)[0]
@@ -284,7 +284,7 @@ def _compute_saving(
     resampling: Resampling | None,
 ) -> Saving:
     """Compute what the lowest bill in hindsight saves against the best single model, of tasks known for every tier."""
-    here = np.all([each.policy.known for each in constants], axis=0)
+    here = np.all([each.policy.known_mask for each in constants], axis=0)
     priced = [each for each in constants if each.mean_bill_usd is not None]
     if not here.any():
         best = min(priced, key=lambda each: each.mean_bill_usd or 0.0)
@@ -355,7 +355,7 @@ def _count_kinds(grid: Grid) -> dict[str, int]:
 
 def _best_tier_at(constants: Sequence[PolicySummary], penalty_usd: float) -> dict[str, Any]:
     """Find the tier with the lowest mean bill at a penalty, over the tasks that are known for all tiers."""
-    everywhere = np.all([each.policy.known for each in constants], axis=0)
+    everywhere = np.all([each.policy.known_mask for each in constants], axis=0)
     bills = {
         each.policy.name: float(each.policy.bill_usd(penalty_usd)[everywhere].mean()) if everywhere.any() else None
         for each in constants

@@ -46,7 +46,7 @@ class TableInfo:
     unknown_costs: int
     """Number of empty or zero costs, both of which count as unknown."""
     columns: Mapping[str, str] = field(default_factory=dict)
-    """By field, the column of the file that it was read from."""
+    """The column of the file from which each field was read, by field."""
     origin: str = ""
     """Where the file is from, as the user described it."""
     licence: str = ""
@@ -70,7 +70,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What the user who imports a table says about it: origin, licence and a note for its users."""
+    """The statements of the user who imports a table: origin, licence and a note for its users."""
 
     origin: str = ""
     licence: str = ""

@@ -33,8 +33,8 @@ class Policy:
     """The expected cost; NaN if it is unknown."""
 
     @property
-    def known(self) -> Booleans:
-        """For each task, whether both its probability and its cost are known."""
+    def known_mask(self) -> Booleans:
+        """A boolean mask of shape (tasks,): the tasks whose probability and cost are both known."""
         return np.asarray(np.isfinite(self.solved) & np.isfinite(self.cost_usd))
 
     def bill_usd(self, penalty_usd: float) -> Floats:

@@ -101,9 +101,7 @@ def read_texts(path: Path) -> Texts:
             problems.append(Problem(str(path), found.number, None, f"has no {what} in any of {', '.join(wanted)}"))
             continue
         if texts.setdefault(task, text) != text:
-            problems.append(
-                Problem(str(path), found.number, None, f"{task} stands in the file with another text already")
-            )
+            problems.append(Problem(str(path), found.number, None, f"{task} is in the file already, with another text"))
         group = next((row[name] for name in _GROUP_FIELDS if isinstance(row.get(name), str)), None)
         if group:
             groups[task] = group

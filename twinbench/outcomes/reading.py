@@ -46,27 +46,27 @@ class ReadOutcomes:
     collector: OutcomeCollector = field(default_factory=OutcomeCollector)
     notes: list[str] = field(default_factory=list)
     columns: dict[str, str] = field(default_factory=dict)
-    """By field, the column that it was read from."""
+    """The column from which each field was read, by field."""
     digests: list[tuple[str, str]] = field(default_factory=list)
     """Name and SHA-256 of each file."""
 
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """What the user says about the input files."""
+    """The user's statements about the input files."""
 
     columns: Mapping[str, str] = field(default_factory=dict)
-    """By field, the column that holds it."""
+    """The column that has each field, by field."""
     model: str | None = None
     """The model of all outcomes; None if the files name it."""
     workload: str | None = None
     """The workload of all outcomes; None if the files name it."""
 
     def __post_init__(self) -> None:
-        """Refuse what is no name.
+        """Refuse invalid names.
 
         Raises:
-            UsageError: a model or a workload that is given for all outcomes is none.
+            UsageError: the model or the workload that is given for all outcomes is not a valid name.
         """
         for what, name in (("model", self.model), ("workload", self.workload)):
             try:
@@ -76,7 +76,7 @@ class ReadOptions:
 
     @property
     def constants(self) -> dict[str, str]:
-        """By field, the value of all outcomes that the user gave."""
+        """The values of all outcomes that the user gave, by field."""
         given = {"model": self.model, "workload": self.workload}
         return {key: value for key, value in given.items() if value is not None}
 
@@ -188,10 +188,10 @@ def _read_document(content: dict[str, Any], path: Path, wanted: ReadOptions, int
 
 
 def _name_result(result: Mapping[str, Any], met: set[str]) -> str:
-    """The model of a leaderboard's result; one that stands there again is called by its folder or date too.
+    """The model of a leaderboard's result; one that occurs there again is called by its folder or date too.
 
     Args:
-        result: of a board.
+        result: a result of a leaderboard.
         met: names of that board so far, to which this one is added.
     """
     name = str(result.get("name"))

@@ -38,10 +38,10 @@ class PolicySummary:
     @property
     def tasks(self) -> int:
         """The number of tasks whose verdict and cost are both known; the bill is over these."""
-        return int(self.policy.known.sum())
+        return int(self.policy.known_mask.sum())
 
     def _mean(self, values: Floats) -> float | None:
-        here = values[self.policy.known]
+        here = values[self.policy.known_mask]
         return float(here.mean()) if len(here) else None
 
     @property
@@ -53,12 +53,12 @@ class PolicySummary:
     @property
     def cost_usd(self) -> float | None:
         """The total cost of ``tasks``; None if there are none."""
-        return float(self.policy.cost_usd[self.policy.known].sum()) if self.tasks else None
+        return float(self.policy.cost_usd[self.policy.known_mask].sum()) if self.tasks else None
 
     @property
     def bill_usd(self) -> float | None:
         """The total bill of ``tasks``: their cost plus the penalty of each unsolved one; None if there are none."""
-        return float(self.policy.bill_usd(self.penalty_usd)[self.policy.known].sum()) if self.tasks else None
+        return float(self.policy.bill_usd(self.penalty_usd)[self.policy.known_mask].sum()) if self.tasks else None
 
     @property
     def mean_cost_usd(self) -> float | None:

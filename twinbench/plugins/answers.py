@@ -85,7 +85,7 @@ class TrainingAnswer(_Frame):
 
 
 class SavedAnswer(_Frame):
-    """What ``save`` wrote, with the code of the router."""
+    """The files that ``save`` wrote, with the code of the router."""
 
     files: dict[str, int] = Field(description="a size in bytes by the path of each file")
 
@@ -221,7 +221,7 @@ def check_answer(body: bytes, number: int, kind: AnswerKind[Answer, Failure]) ->
         raise AnswerError("sent an answer with a wrong request number: some code in it wrote to twinbench's pipe")
     if "ask" in content:
         if not kind.may_ask:
-            raise AnswerError("asked an LLM outside route()")
+            raise AnswerError("called an LLM outside route()")
         return _validate(Question, content)
     if len(body) > MOST_ANSWER_BYTES:
         raise _too_long(len(body))

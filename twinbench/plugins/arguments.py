@@ -23,7 +23,7 @@ class ArgumentError(ValueError):
 
 
 CALL = "call"
-"""What functions that are routers call their parameter."""
+"""Names of the parameter of functions that are routers."""
 
 
 def convert_arguments(
@@ -40,8 +40,8 @@ def convert_arguments(
 
     Args:
         constructor: a class or a function.
-        texts: by name.
-        folder: that relative paths start from.
+        texts: the texts by name.
+        folder: the folder that relative paths start from.
         given: a parameter that somebody else gives.
 
     Raises:
@@ -58,7 +58,7 @@ def refuse_arguments(constructor: Callable[..., Any], names: Iterable[str], give
 
     Args:
         constructor: a class or a function.
-        names: of the arguments in the spec.
+        names: the names of the arguments in the spec.
         given: a parameter that somebody else gives.
 
     Raises:

@@ -26,14 +26,14 @@ MOST_MANIFEST_BYTES = 2**24
 
 
 def check_path(path: str) -> str:
-    """A path of a file in an artefact.
+    """Return the path of a file in an artefact if it is valid.
 
     Raises:
         ValueError: it may lead out of the folder, or to a place that is not for such files.
     """
     parts = PurePosixPath(path).parts
     if not path.isprintable() or "\\" in path or ":" in path or ".." in parts or path != "/".join(parts):
-        raise ValueError(f"{path!a} is no path in an artefact")
+        raise ValueError(f"{path!a} is not a valid path in an artefact")
     if path != SEEN and (len(parts) < 2 or parts[0] not in (LEARNED, CODE)):
         raise ValueError(f"{path!a} is none of {LEARNED}/…, {CODE}/… and {SEEN}")
     return path
@@ -51,7 +51,7 @@ class Code(_CommandEntry):
     """The code that was trained."""
 
     fingerprint: Sha256
-    """Of all of it: the same code, settings and versions have the same."""
+    """Fingerprint of code, settings and versions together."""
     python: str
     files: dict[str, Sha256]
     """The digest of each of its own files, by name."""
@@ -63,18 +63,18 @@ class TrainingData(_CommandEntry):
     """What it was trained on."""
 
     fingerprint: Sha256
-    """Of the rows and of how they were counted and priced."""
+    """Fingerprint of the rows and of how they were counted and priced."""
     bank: str
     bank_sha256: Sha256
     part: str | None
-    """Of the bank; None for all of it."""
+    """The part of the bank; None for all of it."""
     rows: int
     trajectories: int
     groups: int
 
 
 class Manifest(_CommandEntry):
-    """What an artefact says of itself."""
+    """The manifest of an artefact."""
 
     kind: Literal["trained router"]
     twinbench: str
@@ -95,31 +95,31 @@ class Manifest(_CommandEntry):
 
 
 class Artefact:
-    """A folder that training left, opened and checked."""
+    """The folder of a trained router, opened and checked."""
 
     def __init__(self, folder: Path, manifest: Manifest, fingerprint: str) -> None:
         self.folder = folder
         self.manifest = manifest
         self.fingerprint = fingerprint
-        """Of the manifest, and so of every file."""
+        """Fingerprint of the manifest, and so of every file."""
 
     @property
     def wheels(self) -> Path | None:
-        """The folder of wheels that lies in it; None where there is none."""
+        """The folder of wheels in it; None if there is none."""
         folder = self.folder / WHEELS
         return folder if folder.is_dir() else None
 
     @property
     def seen(self) -> Path:
-        """The file that tells what it was trained on."""
+        """The file that records what it was trained on."""
         return self.folder / SEEN
 
 
 def parse_manifest(data: bytes) -> Manifest:
-    """Read what an artefact says of itself.
+    """Parse the manifest of an artefact.
 
     Raises:
-        ValueError: it is not what training of this release writes; the text says what is wrong, and where.
+        ValueError: it is not a manifest that training of this release writes; the message says what is wrong and where.
     """
     try:
         return Manifest.model_validate_json(data.decode())

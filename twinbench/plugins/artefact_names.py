@@ -1,4 +1,4 @@
-"""Names of what lies in the folder of a trained router. Standard library only."""
+"""Names of the files and folders of a trained router. Standard library only."""
 
 MANIFEST = "artefact.json"
 """The file by which the folder of a trained router is known."""

@@ -1,4 +1,4 @@
-"""From a request to load a router to an object that can be asked: imported, and made with its arguments.
+"""Load a router on request: import it, and make an object with its arguments.
 
 Standard library only: it is part of a router's own process.
 """
@@ -70,7 +70,7 @@ def _construct_published(request: Mapping[str, Any]) -> Any:
     found = _attribute(_import_module(request), request["target"], attribute, published=True)
     try:
         texts = published.read_arguments(found, arguments, Path(request["folder"]), attribute)
-        twinrouterbench.refuse_function(found, attribute)
+        twinrouterbench.require_router_factory(found, attribute)
         refuse_arguments(found, texts)
         return twinrouterbench.adapt(found(**texts), request["models"])
     except (ArgumentError, twinrouterbench.NotPublishedError) as error:
@@ -93,7 +93,7 @@ def _import_module(request: Mapping[str, Any]) -> Any:
 
 
 def _attribute(module: Any, target: str, attribute: str, *, published: bool) -> Any:
-    """What stands under a name in a module: a class, a function, or a router that the module made."""
+    """Return what a name in a module refers to: a class, a function, or a router that the module made."""
     found, owner = module, None
     for part in attribute.split("."):
         found, owner = getattr(found, part, None), found
@@ -115,7 +115,7 @@ def _attribute(module: Any, target: str, attribute: str, *, published: bool) -> 
 
 
 def _is_made_by_class(found: Any, made: Any) -> bool:
-    """Whether what was made is a class's object, what stands in the module itself, or a function of one call."""
+    """Whether what was made is a class's object, what the module itself has, or a function of one call."""
     return inspect.isclass(found) or made is found or isinstance(made, partial) or _has_route(made)
 
 
@@ -124,16 +124,16 @@ def _has_route(made: Any) -> bool:
 
 
 def _describe_returned(made: Any, attribute: str) -> str:
-    """What a function returned that makes no router: it is the function that is at fault."""
+    """Return the error message about a factory that returned something other than a router."""
     what = f"the class {made.__name__}" if inspect.isclass(made) else show_object(made)
     return (
-        f"{attribute}() returned {what}, which is no router: a function that makes a router returns an object with "
+        f"{attribute}() returned {what}, which is not a router: a function that makes a router returns an object with "
         f"route(call), and one that decides itself takes the call: def {attribute}(call)"
     )
 
 
 def _construct(found: Any, attribute: str, arguments: Mapping[str, str], folder: Path) -> Any:
-    """What a class or a factory makes of the arguments; a function of one call, with its settings; or what is there."""
+    """Make a router: call a class or factory with its arguments, bind a function's settings, or return an object."""
     if not inspect.isclass(found) and callable(getattr(found, "route", None)):
         if arguments:
             raise ArgumentError(f"{attribute} is a router already, which takes no arguments: name its class")

@@ -24,15 +24,15 @@ class RouterDescription(BaseModel):
     files: dict[str, str]
     """SHA-256 of the router's files by name."""
     paths: dict[str, str]
-    """Where each of them lies in that environment, by name."""
+    """The path of each of them in that environment, by name."""
     distributions: dict[str, str]
     """Versions of the packages that it imports by name."""
     arguments: dict[str, str]
     """SHA-256 of the files that its arguments name, by argument."""
 
 
-class RouterNotFound(BaseModel):
-    """The router does not exist in that environment."""
+class RouterNotFoundReply(BaseModel):
+    """The reply instead of a description if the router does not exist in that environment."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -40,7 +40,7 @@ class RouterNotFound(BaseModel):
     """Why it was not found, and which routers exist."""
 
 
-def parse_description(output: bytes) -> RouterDescription | RouterNotFound:
+def parse_description(output: bytes) -> RouterDescription | RouterNotFoundReply:
     """Parse the output of ``provenance.describe``.
 
     Raises:
@@ -50,9 +50,9 @@ def parse_description(output: bytes) -> RouterDescription | RouterNotFound:
         raise ValueError(f"its output has more than {MOST_DESCRIPTION_BYTES:,} bytes")
     try:
         content: Any = json.loads(output)
-        json.dumps(content, ensure_ascii=False).encode()  # fails on half a surrogate pair, which is no text
+        json.dumps(content, ensure_ascii=False).encode()  # fails on half a surrogate pair, which is not a text
         if isinstance(content, dict) and "not_found" in content:
-            return RouterNotFound.model_validate(content)
+            return RouterNotFoundReply.model_validate(content)
         return RouterDescription.model_validate(content)
     except (ValidationError, ValueError, RecursionError):
         shown = output.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no output"]

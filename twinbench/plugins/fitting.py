@@ -24,11 +24,11 @@ from twinbench.routing.router import Candidate
 from twinbench.routing.training import Trajectory
 
 CHUNK_BYTES = 2**19
-"""Of a file, in one answer: base64 of it fits one."""
+"""Size of a piece of a file in one answer: its base64 fits the answer's size limit."""
 
 MOST_FILES = 1_000
 MAX_ANSWER_BYTES = 512 * 2**20
-"""What an artefact may hold at most, its code included."""
+"""Maximum size of an artefact, its code included."""
 
 _NUMPY_SEEDS = 2**32
 
@@ -46,7 +46,7 @@ class Fitting:
 
         Args:
             router: the one that is trained.
-            candidates: what it picks from.
+            candidates: the candidates that the router picks from.
             request: its ``step`` is ``take``, ``fit``, ``save`` or ``chunk``.
         """
         step = request["step"]

@@ -79,7 +79,7 @@ class Host:
         self._write = os.write  # so that a router that patches the os module cannot alter answers
         self._router: Any = None
         self._arguments: Mapping[str, str] = {}
-        """Of the router's spec."""
+        """The arguments of the router's spec."""
         self._candidates: tuple[Candidate, ...] = ()
         self._messages: dict[str, list[Any]] = {}
         self._tools: dict[str, tuple[Any, ...]] = {}
@@ -128,7 +128,7 @@ class Host:
         """
         with self._ask_lock:
             if not self._inside_route or os.getpid() != self._process:
-                raise LlmError("an LLM can be asked inside route() only, so that each call belongs to a decision")
+                raise LlmError("an LLM can be called inside route() only, so that each call belongs to a decision")
             try:
                 frame = encode_answer({"number": self._number, "ask": question})
             except (TypeError, ValueError, RecursionError) as error:

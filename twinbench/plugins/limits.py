@@ -16,7 +16,7 @@ from twinbench.errors import TwinbenchError, UsageError
 from twinbench.plugins.output import RouterOutput
 
 if TYPE_CHECKING:
-    from twinbench.plugins.description import RouterDescription, RouterNotFound
+    from twinbench.plugins.description import RouterDescription, RouterNotFoundReply
     from twinbench.plugins.process import RouterProcess
 
 
@@ -25,11 +25,11 @@ class RouterLoadError(TwinbenchError):
 
 
 class RouterRefusedError(UsageError):
-    """A router whose name or arguments are wrong, or that is none: found out only when its code was loaded."""
+    """A router whose name or arguments are wrong, or an object that is not a router, found when its code was loaded."""
 
 
 NOT_LOADED = (RouterLoadError, RouterRefusedError)
-"""What is raised where a router cannot be loaded."""
+"""Errors that are raised when a router cannot be loaded."""
 
 
 @runtime_checkable
@@ -40,7 +40,7 @@ class Isolation(Protocol):
         """Return a request to find or load a router with its paths translated to that place."""
         ...
 
-    def describe(self, request: Mapping[str, Any], limits: PluginLimits) -> RouterDescription | RouterNotFound:
+    def describe(self, request: Mapping[str, Any], limits: PluginLimits) -> RouterDescription | RouterNotFoundReply:
         """Run ``provenance.describe`` in that place and return the description.
 
         Raises:
@@ -49,7 +49,7 @@ class Isolation(Protocol):
         ...
 
     def with_wheels(self, wheels: Path) -> Isolation:
-        """The same place, with the wheels of a folder where none were named before."""
+        """Return the same isolation with the wheels of a folder, unless it has wheels already."""
         ...
 
     def conditions(self) -> Mapping[str, Any]:

@@ -33,7 +33,7 @@ from twinbench.storage.manifest_files import live_models
 
 if TYPE_CHECKING:
     from twinbench.plugins.artefact import Artefact
-    from twinbench.plugins.description import RouterDescription, RouterNotFound
+    from twinbench.plugins.description import RouterDescription, RouterNotFoundReply
     from twinbench.plugins.training import RouterInTraining
 
 _PACKAGE = Path(__file__).parents[1]
@@ -51,13 +51,13 @@ class Located:
     """A router that was found."""
 
     place: dict[str, Any]
-    """Where it is, as its process is told."""
+    """Where it is, in the form that is sent to its process."""
     identity: dict[str, Any]
     """What its decisions depend on."""
     kind: str
     """``file``, ``module`` or ``built-in``."""
     paths: Mapping[str, str]
-    """Where its own files lie in the environment that it runs in, by name."""
+    """The paths of its own files in the environment that it runs in, by name."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class LoadedRouter:
     """The fingerprint; None if it is unknown (an instance, an endpoint), so that results are never cached."""
     _opener: Callable[[tuple[Candidate, ...], RouterLlm], contextlib.AbstractContextManager[Router]]
     identity: Mapping[str, Any] | None = field(default=None, repr=False)
-    """What the fingerprint is of."""
+    """The content of the fingerprint."""
     may_ask: bool = True
     """Whether the router may ask an LLM through twinbench: built-in routers do not, endpoints pay for their own calls.
     """
@@ -96,7 +96,7 @@ def load_router(spec: str | RouterLike, limits: PluginLimits | None = None) -> L
     """The router that ``spec`` names; an instance, or a function of one call, as it is.
 
     Raises:
-        UsageError: nothing is found under that name, the arguments do not fit, or the object is no router.
+        UsageError: nothing is found under that name, the arguments do not fit, or the object is not a router.
     """
     if not isinstance(spec, str):
         return _wrap_router_object(spec)
@@ -104,12 +104,12 @@ def load_router(spec: str | RouterLike, limits: PluginLimits | None = None) -> L
     parsed = parse_spec(spec)
     if parsed.kind == "built-in" and limits.watch:
         place = _place_of_built_in(parsed)
-        return _loaded(
+        return _make_loaded_router(
             spec, _built_in_identity(parsed), partial(_open_process_router, spec, place, limits), may_ask=False
         )
     if parsed.kind == "built-in":
         router = _make_built_in(parsed)
-        return _loaded(spec, _built_in_identity(parsed), partial(_open_instance, router), may_ask=False)
+        return _make_loaded_router(spec, _built_in_identity(parsed), partial(_open_instance, router), may_ask=False)
     if parsed.kind == "endpoint" and limits.isolation is not None:
         raise UsageError(f"router {spec!r} is an HTTP endpoint: --isolation strict has no network to reach it")
     if parsed.kind == "endpoint":
@@ -121,14 +121,14 @@ def load_router(spec: str | RouterLike, limits: PluginLimits | None = None) -> L
         return load_trained(parsed, limits)
     locate = _locate(parsed, limits)
     opener = partial(_open_process_router, spec, locate.place, limits)
-    return _loaded(spec, locate.identity | _conditions(limits), opener)
+    return _make_loaded_router(spec, locate.identity | _conditions(limits), opener)
 
 
 def locate_for_training(spec: str, limits: PluginLimits) -> Located:
-    """Where the router is that ``spec`` names, and what it depends on, so that it can be trained.
+    """Locate the router that ``spec`` names, and what it depends on, so that it can be trained.
 
     Raises:
-        UsageError: nothing is found under that name, it is no router that can be trained, or an argument names a file.
+        UsageError: nothing is found under that name, the router cannot be trained, or an argument names a file.
     """
     parsed = parse_spec(spec)
     if parsed.kind == "endpoint":
@@ -153,14 +153,14 @@ def locate_for_training(spec: str, limits: PluginLimits) -> Located:
 def open_for_training(
     name: str, locate: Located, limits: PluginLimits, candidates: tuple[Candidate, ...]
 ) -> RouterInTraining:
-    """The router in a process of its own, which can be trained there; use as a context manager, which loads it."""
+    """Return a context manager that loads the router in a separate process for training."""
     from twinbench.plugins.training import RouterInTraining
 
     return RouterInTraining(name, locate.place, candidates, _resolve_python(limits), {})
 
 
 def load_trained(parsed: RouterSpec, limits: PluginLimits) -> LoadedRouter:
-    """A router that was trained, as its folder has it.
+    """Load a trained router from its folder.
 
     Raises:
         UsageError: the folder is damaged, or another release's.
@@ -193,7 +193,7 @@ def load_trained(parsed: RouterSpec, limits: PluginLimits) -> LoadedRouter:
         request["target"] = str(folder / CODE / manifest.target)
     if limits.isolation is not None:
         request = limits.isolation.locate(request)
-    found = _described(parsed, request, limits)
+    found = _run_describe(parsed, request, limits)
     identity = {
         "artefact": artefact.fingerprint,
         "arguments": dict(parsed.arguments),
@@ -201,10 +201,10 @@ def load_trained(parsed: RouterSpec, limits: PluginLimits) -> LoadedRouter:
         "distributions": found.distributions,
     }
     opener = partial(_open_process_router, parsed.text, request, limits)
-    return _loaded(parsed.text, identity | _conditions(limits), opener, artefact=artefact)
+    return _make_loaded_router(parsed.text, identity | _conditions(limits), opener, artefact=artefact)
 
 
-def _loaded(
+def _make_loaded_router(
     name: str,
     identity: Mapping[str, Any],
     opener: Callable[[tuple[Candidate, ...], RouterLlm], contextlib.AbstractContextManager[Router]],
@@ -330,7 +330,7 @@ def _locate(spec: RouterSpec, limits: PluginLimits) -> Located:
     }
     if limits.isolation is not None:
         request = limits.isolation.locate(request)
-    found = _described(spec, request, limits)
+    found = _run_describe(spec, request, limits)
     place = {
         **request,
         "kind": "trb" if spec.kind == "trb" else found.kind,
@@ -350,8 +350,8 @@ def _locate(spec: RouterSpec, limits: PluginLimits) -> Located:
     return Located(place, identity, found.kind, found.paths)
 
 
-def _described(spec: RouterSpec, request: dict[str, Any], limits: PluginLimits) -> RouterDescription:
-    """What ``describe`` says where the router will run.
+def _run_describe(spec: RouterSpec, request: dict[str, Any], limits: PluginLimits) -> RouterDescription:
+    """Return the result of ``describe`` in the environment where the router will run.
 
     Raises:
         UsageError: there is no such router.
@@ -399,21 +399,21 @@ def _describe_elsewhere(request: dict[str, Any], limits: PluginLimits) -> Router
         RouterNotFoundError: the router is not found there.
         UsageError: ``describe`` cannot be run there.
     """
-    from twinbench.plugins.description import RouterNotFound
+    from twinbench.plugins.description import RouterNotFoundReply
     from twinbench.plugins.provenance import RouterNotFoundError
 
     if limits.isolation is not None:
         said = limits.isolation.describe(request, limits)
     else:
         said = _describe_with_python(limits.python or sys.executable, request, limits)
-    if isinstance(said, RouterNotFound):
+    if isinstance(said, RouterNotFoundReply):
         raise RouterNotFoundError(said.not_found)
     return said
 
 
 def _describe_with_python(
     python: str, request: dict[str, Any], limits: PluginLimits
-) -> RouterDescription | RouterNotFound:
+) -> RouterDescription | RouterNotFoundReply:
     from twinbench.plugins.description import MOST_DESCRIPTION_BYTES, parse_description
     from twinbench.plugins.runtime import plugin_environment, runtime_folder
 

@@ -78,7 +78,7 @@ class LocalProcess(RouterProcess):
         """Kill the process and all its descendants now."""
         if self._killed_because is None:
             self._killed_because = because
-        self._end(patient=False)
+        self._end(wait=False)
 
     def _write(self, data: bytes) -> None:
         self._pipe.write(data)
@@ -89,14 +89,14 @@ class LocalProcess(RouterProcess):
     def close(self) -> None:
         """Let the process end, and make sure that it and all its descendants do."""
         self._pipe.close_requests()
-        self._end(patient=True)
+        self._end(wait=True)
         if threading.current_thread() is not self._watcher:
             self._watcher.join(_END_TIMEOUT_S)
         self._pipe.close()
         self._output.file.close()
 
-    def new_output(self, *, patient: bool) -> bytes:  # noqa: ARG002 - it is there at once
-        """The end of what the process printed since this was last asked."""
+    def read_new_stderr(self, *, wait: bool) -> bytes:  # noqa: ARG002 - it is there at once
+        """Return the end of what the process printed to standard error since the last call."""
         return self._output.take()
 
     def tree_mib(self) -> float:
@@ -129,13 +129,13 @@ class LocalProcess(RouterProcess):
             elif polls % _TREE_EVERY_POLLS == 0 and self.tree_mib() > self._limits.memory_mib:
                 self.kill(f"its process took more than {self._limits.memory_mib:,} MiB of memory")
             elif self._popen.poll() is not None:
-                self._end(patient=False)  # a descendant may hold its end of the pipe open
+                self._end(wait=False)  # a descendant may hold its end of the pipe open
 
-    def _end(self, *, patient: bool) -> None:
+    def _end(self, *, wait: bool) -> None:
         with self._ending:
             if self._over.is_set():
                 return
-            if patient:
+            if wait:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     self._popen.wait(_END_TIMEOUT_S)
             if self._popen.poll() is None:
@@ -184,14 +184,14 @@ class LocalProcess(RouterProcess):
             self._popen.wait(_REAP_TIMEOUT_S)  # the pipe closes a moment before the process ends
         if self._popen.poll() is None:
             self.kill(CLOSED)
-        self._end(patient=False)
+        self._end(wait=False)
         if self._killed_because is not None:
             return self._killed_because
         return describe_ending(self._popen.returncode, self._output.end())
 
 
 class _Output:
-    """What a process and all that it started print: a file of which only the end is kept."""
+    """The output of a process and its descendants: a file of which only the end is kept."""
 
     def __init__(self) -> None:
         self.file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by whoever made this

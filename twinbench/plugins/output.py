@@ -6,17 +6,17 @@ import threading
 from collections.abc import Callable
 
 MOST_KEPT_BYTES = 2**16
-"""Of each router: the end of what it printed."""
+"""How much of each router's output is kept: its end."""
 
 MOST_SHOWN_BYTES = 2_000
-"""Of the end of what a router printed before it failed."""
+"""How much of a router's output before its failure is shown: its end."""
 
 
 class RouterOutput:
     """What the processes of routers write to standard output and standard error, by the router's name.
 
     Args:
-        listener: told each text as it comes, with the router's name first; None: nobody listens.
+        listener: called with the router's name and each text as it comes; None: no listener.
     """
 
     def __init__(self, listener: Callable[[str, str], None] | None = None) -> None:
@@ -48,16 +48,16 @@ class RouterOutput:
         """Whether a failure of this router was noted."""
         return router in self._before_failure
 
-    def printed(self, router: str) -> str:
-        """The end of all that a router printed; empty where it printed nothing."""
+    def read_output(self, router: str) -> str:
+        """Return the end of what a router printed; empty if it printed nothing."""
         return self._kept.get(router, b"").decode("utf-8", "replace")
 
     def before_failure(self, router: str) -> str | None:
-        """The last that a router printed before it first failed; None where it did not fail, or printed nothing."""
+        """Return the end of a router's output before its first failure; None if it did not fail or printed nothing."""
         return self._before_failure.get(router) or None
 
     def failures(self) -> dict[str, str]:
-        """The same of each router that failed and had printed something."""
+        """Return the output before its first failure of each router that failed and had printed something."""
         return {router: text for router, text in self._before_failure.items() if text}
 
 

@@ -125,7 +125,7 @@ class RouterProcess(ABC):
 
     def _answer_question(self, serve: AnswerQuestion, question: QuestionContent) -> bytes:
         """Answer an LLM question and return the reply's frame; meanwhile the deadline is suspended."""
-        assert self._deadline is not None  # noqa: S101 - something is asked of the process
+        assert self._deadline is not None  # noqa: S101 - a request is open
         until, late = self._deadline
         left_s = until - time.monotonic()
         self._deadline = None
@@ -154,11 +154,11 @@ class RouterProcess(ABC):
         """Let the process end, and make sure that it and all its descendants do."""
 
     @abstractmethod
-    def new_output(self, *, patient: bool) -> bytes:
-        """The end of what the process printed since this was last asked, as far as it arrived.
+    def read_new_stderr(self, *, wait: bool) -> bytes:
+        """Return the end of what the process printed to standard error since the last call; may be incomplete.
 
         Args:
-            patient: wait a moment for what may be under way.
+            wait: whether to wait a moment for output that may still arrive.
         """
 
     @abstractmethod

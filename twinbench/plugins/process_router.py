@@ -64,7 +64,7 @@ class _SentConversation:
 
 @dataclass
 class ProcessRouter(RemoteRouter):
-    """A user router that is asked over a pipe; use it as a context manager, which loads it.
+    """A user router that is called over a pipe; use it as a context manager, which loads it.
 
     One process serves all sessions. If it ended, the next call starts another one, calls ``start`` again and sends the
     conversation in full.
@@ -223,7 +223,7 @@ class ProcessRouter(RemoteRouter):
     def _hear(self, process: RouterProcess, *, failed: bool) -> None:
         """Keep what the process printed."""
         output = self.limits.output
-        output.add(self.name, process.new_output(patient=failed and not output.has_failed(self.name)))
+        output.add(self.name, process.read_new_stderr(wait=failed and not output.has_failed(self.name)))
         if failed:
             output.note_failure(self.name)
 

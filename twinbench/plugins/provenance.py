@@ -49,7 +49,7 @@ def describe(request: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         ``kind``, ``target`` and ``attribute`` with entry points resolved, ``files`` (name to sha256), ``paths`` (name
-        to where it lies), ``distributions`` (name to version) and the version of Python.
+        to path), ``distributions`` (name to version) and the version of Python.
 
     Raises:
         RouterNotFoundError: the entry point or module does not exist.

@@ -25,7 +25,7 @@ WALLCLOCK_TTL_S = 300
 
 @dataclass(frozen=True)
 class ModelCacheView:
-    """What is known of a model's prompt cache."""
+    """The state of a model's prompt cache."""
 
     model_id: str
     last_call_ts: float | None = None
@@ -58,7 +58,7 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class RouterContext:
-    """What a live router is shown before a call."""
+    """The information that a live router gets before a call."""
 
     instance_id: str
     step_index: int
@@ -96,10 +96,10 @@ class FunctionRouter:
     rationale_prefix: str | None = None
 
     def select(self, ctx: RouterContext) -> RouterDecision:
-        """What the function says.
+        """Return the function's answer as a decision.
 
         Raises:
-            TypeError: it is neither.
+            TypeError: the answer is neither a model's name nor a decision.
         """
         answer = self.func(ctx)
         if isinstance(answer, str):
@@ -113,14 +113,14 @@ class FunctionRouter:
 
 
 def validate_decision(decision: Any, available_models: Sequence[str]) -> RouterDecision:
-    """``decision`` if it names an available model.
+    """Return ``decision`` if it names an available model.
 
     Raises:
-        TypeError: it is no decision.
-        ValueError: it does not name one.
+        TypeError: it is not a ``RouterDecision``.
+        ValueError: it does not name an available model.
     """
     if not isinstance(decision, RouterDecision):
-        raise TypeError(f"{show_object(decision)} is no RouterDecision")
+        raise TypeError(f"{show_object(decision)} is not a RouterDecision")
     if decision.model_id not in available_models:
         raise ValueError(f"{decision!r} names none of the available models")
     return decision
@@ -150,10 +150,10 @@ class FunctionPredictor:
         self._fn = fn
 
     def predict(self, row: dict[str, Any]) -> TierPrediction:
-        """What the function says.
+        """Return the function's answer as a prediction.
 
         Raises:
-            TypeError: it is no integer.
+            TypeError: the answer is not an integer.
         """
         tier_id = self._fn(row)
         if not hasattr(tier_id, "__index__"):  # an integer of numpy is one too
@@ -175,7 +175,7 @@ class OpenAICompatRouterClassifier:
 
 @dataclass(frozen=True)
 class TierPredictionResult:
-    """What a classifier behind an LLM found."""
+    """The result of a classifier behind an LLM."""
 
     tier_id: int
     raw_content: str
@@ -189,7 +189,7 @@ class LlmDigitClassifierPredictor:
         self._classifier = classifier
 
     def predict(self, row: dict[str, Any]) -> TierPrediction:
-        """What the classifier says of the row's conversation."""
+        """Return the classifier's result for the row's conversation."""
         prompt = published_text.classifier_prompt(row["messages"], row.get("functions"))
         found = self._classifier.predict_tier_id(prompt)
         return TierPrediction(found.tier_id, found.usage)
@@ -246,7 +246,7 @@ def _look_up(known: Mapping[Key, Value], key: Key) -> Value:
 
 
 def _modules() -> dict[str, dict[str, Any]]:
-    """What each of the repository's modules has that we stand in for, by the name of the module."""
+    """Return our replacements for the contents of the repository's modules, by the name of the module."""
     tiers: dict[str, Any] = {
         "PUBLIC_TIERS": TIER_LABELS,
         "TIER_TO_ID": TIER_IDS,
@@ -306,7 +306,7 @@ def _modules() -> dict[str, dict[str, Any]]:
 
 
 _MARKS = {"swerouter": "router.py", "main": "tiers.py", "main.eval": "predictors.py"}
-"""By which file a folder is known to be the repository's package: others are called ``main`` too."""
+"""The file by which a folder is recognised as the repository's package: others are called ``main`` too."""
 
 
 def install() -> None:
@@ -323,7 +323,7 @@ def install() -> None:
 
 
 def _repository_folders(name: str, path: Sequence[str]) -> list[str]:
-    """Where the modules of one of the repository's packages lie, if anywhere."""
+    """Return the folders with the modules of one of the repository's packages; empty if there are none."""
     if name not in _MARKS:
         return []
     spec = importlib.machinery.PathFinder.find_spec(name, path)
@@ -332,13 +332,13 @@ def _repository_folders(name: str, path: Sequence[str]) -> list[str]:
 
 
 def read_arguments(constructor: Any, texts: Mapping[str, str], folder: Path, label: str) -> dict[str, str]:
-    """Arguments as the repository's command line gives them: texts, files by their whole path.
+    """Return arguments as the repository's command line gives them: texts, files by their whole path.
 
     Args:
         constructor: a class or a factory.
-        texts: of the spec.
-        folder: that relative paths start from; a router's process runs elsewhere.
-        label: what routers are called that must be called something.
+        texts: the texts of the spec.
+        folder: the folder that relative paths start from; a router's process runs elsewhere.
+        label: the label of routers that require one.
     """
     found = dict(texts)
     for name, text in texts.items():

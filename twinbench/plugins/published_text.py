@@ -18,7 +18,7 @@ from twinbench.routing.tiers import Tier
 _TOKENS_PER_MESSAGE = 4
 _TOKENS_PRIMING = 2
 _CHARACTERS_PER_TOKEN = 4.0
-"""Where nothing was counted."""
+"""Used if tokens were not counted."""
 _MOST_TOOL_CALL_CHARACTERS = 12_000
 _ROLES = ("system", "user", "assistant", "tool")
 _COMPARED = ("role", "content", "tool_calls", "tool_call_id", "name")
@@ -27,7 +27,7 @@ Message = Mapping[str, Any]
 
 
 def plain_messages(messages: Sequence[Message]) -> list[dict[str, str]]:
-    """Messages whose content is a text: tool calls are written behind it, and a tool's result is a user's message.
+    """Return messages whose content is a text: tool calls are appended to it, a tool's result is a user's message.
 
     Raises:
         ValueError: a role that no chat message has, or a tool's result that does not say of which call.
@@ -54,12 +54,12 @@ def _plain_message(message: Message) -> dict[str, str]:
 
 
 def transcript(messages: Sequence[Mapping[str, str]]) -> str:
-    """Plain messages as one text, each under its role."""
+    """Return plain messages as one text, each under its role."""
     return "\n\n".join(f"### {message['role']}\n{message['content']}" for message in messages)
 
 
 def classifier_prompt(messages: Sequence[Message], functions: Sequence[Any] | None = None) -> str:
-    """A row's conversation, and the functions that it offers, as one text."""
+    """Return a row's conversation, and the functions that it offers, as one text."""
     text = transcript(plain_messages(messages))
     if not functions:
         return text
@@ -74,7 +74,7 @@ class _Counted:
         self.tokens: dict[str, int] = {}
 
     def characters_per_token(self, tier: str) -> float:
-        """Characters of text that a token of the conversation stands for."""
+        """Characters of text for each token of the conversation."""
         tokens = self.tokens.get(tier, 0) - _TOKENS_PER_MESSAGE * len(self.messages) - _TOKENS_PRIMING
         characters = sum(len(_text(message)) for message in self.messages)
         return characters / tokens if tokens > 0 and characters > 0 else _CHARACTERS_PER_TOKEN
@@ -84,7 +84,7 @@ _counted = _Counted()
 
 
 def take_call(call: Call) -> None:
-    """Know the tokens of a call's conversation, which the next decision is about."""
+    """Record the tokens of the conversation of the call that is decided next."""
     _counted.messages = call.messages
     _counted.tokens = {
         tier.label: call.prompt_tokens(candidates[0]) for tier in Tier if (candidates := call.of_tier(tier))
@@ -92,7 +92,7 @@ def take_call(call: Call) -> None:
 
 
 def count_messages_tokens(messages: Sequence[Message], tier: str) -> int:
-    """Tokens of messages under a tier's tokenizer; an estimate where they are not what is decided about."""
+    """Count messages' tokens under a tier's tokenizer; an estimate for messages other than the current call's."""
     same = len(messages) == len(_counted.messages) and all(
         one is other or one == other for one, other in zip(messages, _counted.messages, strict=True)
     )
@@ -103,12 +103,12 @@ def count_messages_tokens(messages: Sequence[Message], tier: str) -> int:
 
 
 def count_text_tokens(text: str, tier: str) -> int:
-    """An estimate of the tokens of a text under a tier's tokenizer."""
+    """Estimate the tokens of a text under a tier's tokenizer."""
     return round(len(text) / _counted.characters_per_token(tier))
 
 
 def output_tokens_of_delta(before: Sequence[Message], after: Sequence[Message], tier: str) -> int:
-    """An estimate of the tokens of what the assistant said between two prompts."""
+    """Estimate the tokens of the assistant's messages between two prompts."""
     said = [message for message in after[len(before) :] if message.get("role") == "assistant"]
     return sum(count_text_tokens(_text(message), tier) + _TOKENS_PER_MESSAGE for message in said)
 
@@ -121,7 +121,7 @@ def split_prompt_tokens(
     msgs_curr: Sequence[Message],
     cache_expired: bool = False,
 ) -> tuple[int, int, int]:
-    """Tokens of a prompt that are plain input, read from the cache, and written to it."""
+    """Return the numbers of a prompt's tokens that are plain input, read from the cache, and written to it."""
     total = count_messages_tokens(msgs_curr, curr_tier)
     goes_on = prev_tier == curr_tier and msgs_prev is not None and is_semantic_prefix(msgs_prev, msgs_curr)
     if not goes_on or cache_expired or msgs_prev is None:

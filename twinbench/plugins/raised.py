@@ -24,11 +24,11 @@ _VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*_(?:KEY|TOKEN|SECRET|HOM
 
 
 def describe_error(error: BaseException, arguments: Mapping[str, str] | None = None) -> str:
-    """What was raised and where, as the end of a sentence that begins with the name of what was called.
+    """Describe an exception and its place, as the end of a sentence that begins with the name of what was called.
 
     Args:
-        error: what was raised.
-        arguments: those of the router's spec, as texts.
+        error: the exception.
+        arguments: the arguments of the router's spec, as texts.
     """
     text = _text(error)
     frames = traceback.extract_tb(error.__traceback__)
@@ -52,7 +52,7 @@ def _reasons(error: BaseException) -> Iterator[BaseException]:
 
 
 def _place(frames: traceback.StackSummary) -> str:
-    """Where in the router's own code; where that is not on the way, in whatever is."""
+    """Return file and line of the last frame in the router's own code; without one, of the last in installed code."""
     foreign = [frame for frame in frames if _RUNTIME not in Path(frame.filename).parents and frame.filename[:1] != "<"]
     own = [frame for frame in foreign if not _is_installed(Path(frame.filename))]
     found = (own or foreign)[-1:]
@@ -71,7 +71,7 @@ def _text(error: BaseException) -> str:
 
 
 def _remedy(error: BaseException, arguments: Mapping[str, str]) -> str | None:
-    """What to do where the reason is what a router's process has and has not."""
+    """Return advice if the reason is what a router's process has or lacks."""
     text, frames = _text(error), traceback.extract_tb(error.__traceback__)
     if type(error).__name__ == "BdbQuit":
         return "a router's process has no terminal: debug the router in your own process, with twinbench.score(object)"

@@ -20,7 +20,7 @@ def write_project(name: str, parent: Path, *, learned: bool = False) -> list[Pat
     """Write a plugin project into ``parent / name`` and return the files written.
 
     Args:
-        name: of the router and its project.
+        name: the name of the router and its project.
         parent: the folder that the project's folder is made in.
         learned: start from a router that is trained on a bank.
 

@@ -59,7 +59,7 @@ class Seen(BaseModel):
 
 @dataclass(frozen=True)
 class Overlap:
-    """What a set of trajectories or tasks has in common with what a router was trained on."""
+    """The overlap of a set of trajectories or tasks with a router's training data."""
 
     kind: str
     """The noun for what is compared, such as ``groups`` or ``tasks``."""
@@ -120,7 +120,7 @@ class SeenTexts:
 
         Args:
             hashes: the text, as ``hash_shingles`` gives it.
-            workload: whose template is left out; empty for none.
+            workload: the workload whose template is left out; empty for none.
             local_templates: further shingles that say nothing about the task.
         """
         common = local_templates | self._templates.get(workload, frozenset())

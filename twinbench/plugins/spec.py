@@ -74,10 +74,10 @@ def parse_spec(text: str) -> RouterSpec:
         return RouterSpec(text, "entry-point", name, "", arguments)
     if not target or not attribute:
         if not colon and not name.endswith(".py"):
-            raise UsageError(f"router {text!r}: there is no folder {name}; name your own router as {FORMS}")
-        raise UsageError(f"router {text!r}: name your own router as {FORMS}")
+            raise UsageError(f"invalid router spec {text!r}: there is no folder {name}; use {FORMS}")
+        raise UsageError(f"invalid router spec {text!r}: use {FORMS}")
     if "/" in target and not target.endswith(".py"):
-        raise UsageError(f"router {text!r}: {target} is not a file that ends in .py; name your own router as {FORMS}")
+        raise UsageError(f"invalid router spec {text!r}: {target} is not a file that ends in .py; use {FORMS}")
     if not target.endswith(".py"):
         return RouterSpec(text, "module", target, attribute, arguments)
     if not Path(target).is_file():

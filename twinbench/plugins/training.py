@@ -1,4 +1,4 @@
-"""A router trained in a process of its own, under limits of its own; what it saved comes out piece by piece."""
+"""A router trained in a process of its own, under limits of its own; its saved files are transferred in pieces."""
 
 from __future__ import annotations
 
@@ -34,31 +34,31 @@ class TrainingError(TwinbenchError):
 
 @dataclass(frozen=True)
 class FitLimits:
-    """What training may take; the limits of decisions are others (``PluginLimits``)."""
+    """Limits of training; ``PluginLimits`` has the limits of decisions."""
 
     fit_s: float = 900.0
     """How long ``fit`` may take, and ``save`` after it."""
     memory_mib: int = 8192
-    """The most memory that the process may take, with all that it starts."""
+    """The memory limit of the process and all that it starts."""
 
 
 class RouterInTraining(ProcessRouter):
-    """A router in a process that trains it and asks it nothing; use as a context manager, which loads it."""
+    """A router in a process that trains it, without decisions; use as a context manager, which loads it."""
 
     def fit(self, trajectories: Iterable[Trajectory], total: int, seed: int, fit_s: float, progress: Progress) -> None:
         """Send the trajectories and let the router learn from them.
 
         Args:
             trajectories: in the order in which the router gets them.
-            total: how many they are.
-            seed: what Python's random generator is set to, and numpy's where the router has imported that.
-            fit_s: how long ``fit`` may take.
-            progress: told of trajectories that were sent, then of seconds.
+            total: the number of trajectories.
+            seed: the seed of Python's random generator, and of numpy's if the router has imported numpy.
+            fit_s: the time limit of ``fit``.
+            progress: called with the number of trajectories sent, then with the seconds of fitting.
 
         Raises:
-            TrainingError: it failed, or took too much.
-            NotTrainableError: it has no method ``fit``.
-            UsageError: it has no ``save`` or ``load``.
+            TrainingError: ``fit`` failed or exceeded a limit.
+            NotTrainableError: the router has no method ``fit``.
+            UsageError: the router has no ``save`` or ``load``.
         """
         if "fit" not in self._hooks:
             raise NotTrainableError(
@@ -72,22 +72,25 @@ class RouterInTraining(ProcessRouter):
             self._train(TRAINING, "fit", fit_s, {"step": "fit", "seed": seed})
 
     def save(self, folder: Path, code: Mapping[str, str], fit_s: float) -> list[str]:
-        """Let the router save, and write what it saved.
+        """Call the router's ``save``, and write the files that it saved.
 
         Args:
-            folder: an existing one, which gets ``learned`` and ``code``.
-            code: where the files of its own code lie, by name.
-            fit_s: how long ``save`` may take.
+            folder: an existing folder, in which ``learned`` and ``code`` are written.
+            code: the paths of the files of its own code, by name.
+            fit_s: the time limit of ``save``.
 
         Returns:
-            The paths that were written, from the folder.
+            The paths that were written, relative to the folder.
 
         Raises:
-            TrainingError: it failed, or saved what cannot be kept.
+            TrainingError: it failed, or its files cannot be kept.
         """
         sizes = self._train(SAVING, "save", fit_s, {"step": "save", "code": dict(code)}).files
         if len(sizes) > MOST_FILES or sum(sizes.values()) > MAX_ANSWER_BYTES or min(sizes.values(), default=0) < 0:
-            raise self._record_failure("what it saved is more than is taken, or none at all")
+            raise self._record_failure(
+                f"invalid sizes of saved files: at most {MOST_FILES:,} files with {MAX_ANSWER_BYTES:,} bytes in total "
+                "are allowed, and no negative size"
+            )
         for name, size in sizes.items():
             try:
                 check_path(name)
@@ -118,7 +121,7 @@ class RouterInTraining(ProcessRouter):
     def _train(
         self, kind: AnswerKind[Answer, TrainingFailure], what: str, within_s: float, request: Mapping[str, Any]
     ) -> Answer:
-        """One step of the training."""
+        """Request one step of the training and return the answer."""
         assert self._process is not None  # noqa: S101 - used as a context manager
         try:
             answer = self._process.ask({"do": "train", **request}, kind, within_s, what)
@@ -136,7 +139,7 @@ class RouterInTraining(ProcessRouter):
 
 @contextmanager
 def _ticking(what: str, progress: Progress) -> Iterator[None]:
-    """Tell how many seconds something takes, while it does."""
+    """Report the seconds that something has taken so far, while it runs."""
     over = threading.Event()
 
     def tick() -> None:

@@ -29,11 +29,11 @@ class NotPublishedError(Exception):
     """An object that has neither of the methods of a published router."""
 
 
-def refuse_function(found: Any, attribute: str) -> None:
-    """Refuse a function that decides itself: what is published under a name is a class, or a function that makes one.
+def require_router_factory(found: Any, attribute: str) -> None:
+    """Reject a plain routing function; a published name must refer to a class or a factory.
 
     Raises:
-        NotPublishedError: it is one.
+        NotPublishedError: it is a plain routing function.
     """
     if not inspect.isfunction(found):
         return
@@ -47,10 +47,10 @@ def refuse_function(found: Any, attribute: str) -> None:
 
 
 def adapt(router: Any, models: Mapping[str, str]) -> LiveAdapter | StaticAdapter:
-    """A published router behind our interface.
+    """Wrap a published router in our interface.
 
     Args:
-        router: has ``select`` or ``predict``.
+        router: an object with ``select`` or ``predict``.
         models: the model name that a live router knows a candidate by, by candidate id.
 
     Raises:
@@ -137,9 +137,9 @@ class StaticAdapter:
 
 
 def _describe_answer(method: str, answer: object, wanted: str, instead: str) -> str:
-    """What a method answered, and what it should have."""
+    """Return the error message about a method's answer of a wrong type."""
     if inspect.isawaitable(answer):
         if inspect.iscoroutine(answer):
-            answer.close()  # nobody waits for it, of which Python would tell in its own words
+            answer.close()  # nobody awaits it, about which Python would print a warning
         return f"{method} answered something to be awaited, and {NOT_AWAITED.format(instead=instead)}"
     return f"{method} answered {show_object(answer)}, not {wanted}"

@@ -285,7 +285,7 @@ def trajectory_from_json(content: Mapping[str, Any], candidates: tuple[Candidate
 
 
 def shared_prefix(sent: Sequence[Mapping[str, Any]], wanted: Sequence[Mapping[str, Any]]) -> int:
-    """How many messages at the start are the same in both.
+    """Return how many messages at the start are the same in both.
 
     The same when written down: ``True`` equals 1, and a dict one with its keys in another order, but a router can tell.
     """

@@ -74,7 +74,7 @@ class CandidateCheck:
     cost_usd: Decimal | None
     """The cost at the locked prices."""
     spent_usd: Decimal
-    """The same; if the usage is unknown and the question may have been billed, the most that it can cost."""
+    """The cost; if the usage is unknown and the question may have been billed, the most that it can cost."""
     reported_cost_usd: Decimal | None
     latency_s: float
 
@@ -137,9 +137,9 @@ def check_candidates(
 
     Args:
         gateway: the gateway.
-        candidates: of the pool.
+        candidates: the pool's candidates.
         within_s: the time limit of each question.
-        progress: is told how many are done.
+        progress: called with the number of candidates that are done.
     """
     listing = _fetch_listing(gateway, within_s)
     most = cost_bounds(candidates)

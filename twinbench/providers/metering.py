@@ -27,13 +27,13 @@ def open_metered_llm(
     option: str = _OPTION,
     who: str = "routers",
 ) -> Iterator[MeteredLlm | None]:
-    """What routers ask an LLM through; None without an address.
+    """Open the metered handle through which routers call an LLM; None without an address.
 
     Args:
         api_base: the OpenAI-compatible gateway, such as ``https://host/v1``.
         api_key_env: the environment variable with its key; None for a server that wants none.
         router_usd: the most that all routers together may spend; needed where the pool costs anything.
-        pool: the live pool whose candidates may be asked.
+        pool: the live pool whose candidates may be called.
         option: what sets the cap, for messages.
         who: asks, for messages.
 

@@ -288,18 +288,17 @@ def _addresses(host: str, port: int, within_s: float) -> list[str]:
 def _headers(request: httpx.Request, more: Mapping[str, str]) -> list[tuple[str, str]]:
     """Return the headers that are sent. The connection is used for this request alone.
 
-    Otherwise, bytes that a host sends after its answer would be read as the answer to the next request, which belongs
-    to
-    another case; and a request on a connection that the host closes at the same moment would be lost, without anybody
-    knowing
-    whether it is billed. The pool's own limit of no idle connections sometimes lets one through when threads meet.
+    Otherwise, bytes that a host sends after its response would be read as the response to the next request, which
+    belongs to another case; and a request on a connection that the host closes at the same moment would be lost,
+    without anybody knowing whether it is billed. The pool's own limit of no idle connections sometimes lets one through
+    when threads race.
     """
     kept = [(name, value) for name, value in request.headers.items() if name in _SENT_HEADERS]
     return [*kept, ("connection", "close"), *more.items()]
 
 
 def _unpack(body: bytes, encoding: str) -> bytes:
-    """Return the body as text; it is only compressed if a server ignores that compression was not requested."""
+    """Decompress the body if the server compressed it anyway (we ask for identity)."""
     if encoding.strip().lower() in ("", "identity"):
         return body
     unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # gzip or zlib, whichever it is

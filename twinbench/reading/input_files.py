@@ -223,20 +223,19 @@ class InputRows:
 
 
 def refuse_gzip_bomb(unpacked: int, packed: int) -> None:
-    """Refuse an input that unpacks to far more than its packed size (see ``MAX_UNPACKED_RATIO``).
+    """Refuse an input that expands to far more than its compressed size (see ``MAX_UNPACKED_RATIO``).
 
     Args:
-        unpacked: bytes unpacked so far.
-        packed: bytes read so far.
+        unpacked: bytes decompressed so far.
+        packed: compressed bytes read so far.
 
     Raises:
         InputError: it is refused.
     """
     if unpacked > MAX_UNPACKED_BYTES and unpacked > MAX_UNPACKED_RATIO * packed:
         raise InputError(
-            f"unpacks to more than {format_mib(MAX_UNPACKED_BYTES)} and {MAX_UNPACKED_RATIO} times "
-            "what it is packed in: what is "
-            "really so large can be read as .jsonl, unpacked"
+            f"expands to more than {format_mib(MAX_UNPACKED_BYTES)}, {MAX_UNPACKED_RATIO} times its compressed size "
+            "(possible decompression bomb); if the file is genuine, decompress it first"
         )
 
 

@@ -1,4 +1,4 @@
-"""Classes of routers by name, imported when one is first asked for."""
+"""Classes of routers by name, imported when one is first needed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class RoutersByName(Mapping[str, type[Router]]):
         Raises:
             KeyError: there is no such name.
         """
-        return _imported(self.places[name])
+        return _import_class(self.places[name])
 
     def __contains__(self, name: object) -> bool:
         """Return whether there is a class of that name, without importing it."""
@@ -44,5 +44,5 @@ class RoutersByName(Mapping[str, type[Router]]):
 
 
 @cache
-def _imported(place: str) -> type[Router]:
+def _import_class(place: str) -> type[Router]:
     return cast("type[Router]", pkgutil.resolve_name(place))

@@ -22,7 +22,7 @@ class Cascade:
     """
 
     tunable: ClassVar[Any] = ({"start": ("low", "mid", "mid_high"), "up": (1, 2, 3, 5, 8), "calm": (0, 2, 5)},)
-    """The values that ``router tune`` tries, as of ``Learned.tunable``."""
+    """The values that ``router tune`` tries; see ``Learned.tunable``."""
 
     def __init__(self, start: str = "low", up: int = 2, calm: int = 0) -> None:
         if up < 0 or calm < 0:

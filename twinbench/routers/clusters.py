@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from twinbench.routers.knn import joined, top_axes
+from twinbench.routers.knn import concat_features, top_axes
 from twinbench.routers.learned import Learned
 
 _DIMENSIONS = 64
@@ -13,7 +13,7 @@ _NEAREST = 3
 _SHARPNESS = 9.0
 _ROUNDS = 30
 _PRIOR = 1.0
-"""Of a cluster, calls like the whole bank that count as if they were in it; so a small cluster is not certain."""
+"""Number of average calls of the bank that are added to each cluster, so that a small cluster is not certain."""
 
 
 class Clusters(Learned):
@@ -37,7 +37,7 @@ class Clusters(Learned):
         import numpy as np
 
         axes = top_axes(words, _DIMENSIONS)
-        rows = joined(words @ axes, numbers)
+        rows = concat_features(words @ axes, numbers)
         centres, nearest = _k_means(rows, min(self._clusters, len(rows)))
         suffices = (labels[:, None] <= np.arange(3)).astype(float)
         overall = suffices.mean(axis=0)
@@ -49,7 +49,7 @@ class Clusters(Learned):
         import numpy as np
 
         learned = self._arrays
-        query = joined((words @ learned["axes"])[None, :], numbers[None, :])[0]
+        query = concat_features((words @ learned["axes"])[None, :], numbers[None, :])[0]
         distances = np.linalg.norm(learned["centres"] - query, axis=1)
         nearest = np.argsort(distances, kind="stable")[:_NEAREST]
         weights = np.exp(-_SHARPNESS * (distances[nearest] - distances[nearest[0]]))

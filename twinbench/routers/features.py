@@ -2,7 +2,7 @@
 
 Words are hashed by CRC-32, so that the same text has the same features in every process. Only the first message of a
 user, the last two messages and the names of tools are read, each to a limit, so a decision takes as long on a long
-conversation as on a short one. What a router's own earlier choices cost and what is warm are no features: in training
+conversation as on a short one. What a router's own earlier choices cost and what is warm are not features: in training
 nobody knows what they will be.
 """
 
@@ -43,7 +43,7 @@ class Featuriser:
         """Read a call: hashed words and pairs of words, as log counts, and ``STEP_FEATURES`` numbers."""
         counts: Counter[int] = Counter()
         for place, text in _read(call):
-            counts.update(_hashed_words(place, _shortened(text)))
+            counts.update(_hashed_words(place, _shorten_text(text)))
         values = [math.log1p(count) for count in counts.values()]
         length = math.sqrt(sum(value * value for value in values)) or 1.0
         return Features(list(counts), [value / length for value in values], self._numbers(call))
@@ -75,7 +75,7 @@ class Featuriser:
 
 
 def _read(call: Call) -> Iterator[tuple[str, str]]:
-    """What is read of a call, each text with the place that it stands in."""
+    """Return the texts of a call that are read, each with its place."""
     yield "first:", call.first_text("user")
     for message in call.messages[-2:]:
         yield "last:", "\n".join(message_texts(message))
@@ -92,5 +92,5 @@ def _hashed_words(place: str, text: str) -> Counter[int]:
     return Counter(zlib.crc32(f"{place}{word}".encode()) % WORD_BUCKETS for word in (*words, *pairs))
 
 
-def _shortened(text: str) -> str:
+def _shorten_text(text: str) -> str:
     return text if len(text) <= 2 * _MOST_READ else f"{text[:_MOST_READ]}\n{text[-_MOST_READ:]}"

@@ -8,7 +8,7 @@ from typing import Any
 
 from twinbench.routers.cascade import nearest
 from twinbench.routers.inner import call_inner, make_inner
-from twinbench.routers.knn import joined, top_axes
+from twinbench.routers.knn import concat_features, top_axes
 from twinbench.routers.learned import NOT_TRAINED, NUMBERS_FILE, Encoder, read_numbers
 from twinbench.routing.router import Call, Decision, Outcome, validate_decision
 from twinbench.routing.tiers import Tier
@@ -29,7 +29,7 @@ class Guard:
 
     def __init__(self, inner: str = "ordinal", safe: str = "high", unlike: float = 0.05) -> None:
         if not 0 < unlike < 1:
-            raise ValueError(f"unlike must lie between 0 and 1, not {unlike}")
+            raise ValueError(f"unlike must be between 0 and 1, not {unlike}")
         self._inner: Any = make_inner(inner)
         self._safe = Tier.from_label(safe)
         self._compare_trajectory = unlike
@@ -45,7 +45,7 @@ class Guard:
         groups = np.array([each.group for each in trajectories for _ in each.calls])
         learned, words, numbers = self._encoder.learn(features, labels)
         axes = top_axes(words, _DIMENSIONS)
-        rows = joined(words @ axes, numbers).astype(np.float32)
+        rows = concat_features(words @ axes, numbers).astype(np.float32)
         alike = rows @ rows.T
         alike[groups[:, None] == groups[None, :]] = -1
         least = np.quantile(alike.max(axis=1), self._compare_trajectory)
@@ -71,7 +71,7 @@ class Guard:
         if not self._arrays:
             raise ValueError(NOT_TRAINED)
         words, numbers = self._encoder.encode(call, self._arrays)
-        query = joined((words @ self._arrays["axes"])[None, :], numbers[None, :])[0]
+        query = concat_features((words @ self._arrays["axes"])[None, :], numbers[None, :])[0]
         nearness, least = float((self._arrays["rows"] @ query).max()), float(self._arrays["least"])
         wish = validate_decision(self._inner.route(call), call.candidates)
         if nearness < least:

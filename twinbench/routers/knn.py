@@ -10,7 +10,7 @@ from twinbench.routers.learned import Learned
 
 _DIMENSIONS = 64
 _STEP_WEIGHT = 0.1
-"""Of a step feature beside the words, whose vector has length 1."""
+"""Weight of a step feature beside the words, whose vector has length 1."""
 _ANCHOR = 50
 _NEIGHBOURHOOD = 0.95
 """``mixed`` takes every call whose similarity exceeds this share of the 50th's (JiSi)."""
@@ -55,7 +55,7 @@ class Knn(Learned):
                 "length": numbers[:, LAST_OBSERVED],
             }
             return {**found, **{f"{name}_of_rows": part.astype(np.float32) for name, part in parts.items()}}
-        return {**found, "rows": joined(words @ axes, numbers).astype(np.float32)}
+        return {**found, "rows": concat_features(words @ axes, numbers).astype(np.float32)}
 
     def _suffices(self, words: Any, numbers: Any) -> Sequence[float]:
         import numpy as np
@@ -67,7 +67,7 @@ class Knn(Learned):
             anchor = alike[order[min(_ANCHOR, len(order)) - 1]]
             nearest = np.flatnonzero(alike > _NEIGHBOURHOOD * anchor) if anchor > 0 else order[:_ANCHOR]
         else:
-            alike = learned["rows"] @ joined((words @ learned["axes"])[None, :], numbers[None, :])[0]
+            alike = learned["rows"] @ concat_features((words @ learned["axes"])[None, :], numbers[None, :])[0]
             nearest = np.argsort(-alike, kind="stable")[: self._k]
         weights = np.maximum(alike[nearest], 1e-6)
         return [float(weights[learned["labels"][nearest] <= k].sum() / weights.sum()) for k in range(3)]
@@ -104,8 +104,8 @@ def top_axes(rows: Any, dimensions: int) -> Any:
     return (probe @ axes.T)[:, :wanted]
 
 
-def joined(words: Any, numbers: Any) -> Any:
-    """Return vectors of length 1 of words and step features; shape (rows, …)."""
+def concat_features(words: Any, numbers: Any) -> Any:
+    """Concatenate text and step features and L2-normalise each row; shape (rows, …)."""
     import numpy as np
 
     both = np.hstack([_unit_rows(words), _STEP_WEIGHT * np.clip(numbers, -3, 3)])

@@ -32,8 +32,8 @@ def choose_tiers(layer: str, suffices: Floats, costs: Floats, *, tau: float | Fl
             largest weighted sum of P and of 1 - cost / the highest cost (Avengers-Pro).
         suffices: P(k suffices), shape (calls, tiers).
         costs: the cost of each tier in USD, same shape.
-        tau: of ``threshold`` and ``conformal``; one number, or one for each call, shape (calls, 1).
-        weight: of P against cost, from 0 to 1, of ``topsis`` and ``weighted``; likewise.
+        tau: the threshold of ``threshold`` and ``conformal``; one number, or one for each call, shape (calls, 1).
+        weight: the weight of P against cost, from 0 to 1, in ``topsis`` and ``weighted``; likewise.
 
     Returns:
         The position of the chosen tier, shape (calls,).
@@ -58,12 +58,12 @@ def _closest_to_ideal(suffices: Floats, costs: Floats, weight: float | Floats) -
     better = (suffices[:, None, :] > suffices[:, :, None]) | (costs[:, None, :] < costs[:, :, None])
     beaten = (no_worse & better).any(axis=2)
 
-    def scaled(values: Floats, by: float | Floats) -> Floats:
+    def normalise(values: Floats, by: float | Floats) -> Floats:
         length = np.linalg.norm(values, axis=1, keepdims=True)
         found: Floats = by * values / np.where(length == 0, 1, length)
         return found
 
-    good, bad = scaled(suffices, weight), scaled(costs, 1 - weight)
+    good, bad = normalise(suffices, weight), normalise(costs, 1 - weight)
     to_ideal = np.hypot(good - good.max(axis=1, keepdims=True), bad - bad.min(axis=1, keepdims=True))
     to_worst = np.hypot(good - good.min(axis=1, keepdims=True), bad - bad.max(axis=1, keepdims=True))
     closeness = to_worst / np.maximum(to_ideal + to_worst, 1e-12)
@@ -123,4 +123,4 @@ def refuse_settings(layer: str, **shares: Any) -> None:
         raise ValueError(f"layer must be one of {', '.join(LAYERS)}, not {layer!r}")
     for name, share in shares.items():
         if not 0 < share < 1:
-            raise ValueError(f"{name} must lie between 0 and 1, not {share}")
+            raise ValueError(f"{name} must be between 0 and 1, not {share}")

@@ -1,7 +1,7 @@
 """What learned routers share: features in, P(tier k suffices) out, and a layer that turns these into a choice.
 
 A learned router is a file of plain numbers (``numpy``, never a pickle) and a few lines of arithmetic. It needs numpy
-where it decides, which twinbench brings; under strict isolation a wheel of numpy has to lie in the folder ``wheels`` of
+where it decides, which twinbench brings; under strict isolation a wheel of numpy has to be in the folder ``wheels`` of
 the trained router.
 """
 
@@ -31,19 +31,19 @@ NUMBERS_FILE = "numbers.npz"
 NOT_TRAINED = "it was not trained: twinbench router train"
 
 _MOST_WORDS = 256
-"""Buckets of words that are kept: those that tell most about the labels."""
+"""Buckets of words that are kept: the most informative ones about the labels."""
 _FEWEST_CALLS = 3
-"""In which a bucket has to stand, to be kept."""
+"""Number of calls that must contain a bucket for it to be kept."""
 _LEAST_CHI = 16.27
-"""Of a word that is kept: by chance, one word in a thousand has as much (three degrees of freedom)."""
+"""Least chi-squared of a word that is kept: by chance, one word in a thousand has as much (3 degrees of freedom)."""
 _FEWEST_WORDS = 16
-"""That are kept if fewer have as much."""
+"""Number of words that are kept if fewer have as much."""
 _CALIBRATION_SHARE = 3
 """One group in three calibrates the layer ``conformal``, and the others train."""
 
 
 class Encoder:
-    """Turns calls into vectors: words weighted by what they tell of the labels, and standardised step features."""
+    """Turns calls into vectors: words weighted by information about the labels, and standardised step features."""
 
     def __init__(self) -> None:
         self._featuriser = Featuriser()
@@ -139,10 +139,10 @@ class Learned(ABC):
         """Return what is to be kept, as arrays by name.
 
         Args:
-            words: of each call, shape (calls, words that are kept), each of length 1 or 0.
-            numbers: of each call, shape (calls, STEP_FEATURES), standardised.
-            labels: of each call, 0 to 3.
-            groups: of each call, as a number.
+            words: the word vector of each call, shape (calls, words that are kept), each of length 1 or 0.
+            numbers: the step features of each call, shape (calls, STEP_FEATURES), standardised.
+            labels: the label of each call, 0 to 3.
+            groups: the group of each call, as a number.
         """
 
     @abstractmethod
@@ -150,7 +150,7 @@ class Learned(ABC):
         """Return P(label ≤ k) of one call for k = 0, 1, 2.
 
         Args:
-            words: of the call, as ``_learn`` had them.
+            words: the word vector of the call, as in ``_learn``.
             numbers: likewise.
         """
 
@@ -164,7 +164,9 @@ class Learned(ABC):
         """Read what was learned; numbers alone, so that no file can run code."""
         self._arrays = read_numbers(folder)
         if self._layer == "conformal" and "tau" not in self._arrays:
-            raise ValueError("the layer conformal needs a threshold from training: train it with layer=conformal")
+            raise ValueError(
+                "the conformal layer needs a threshold from training: train the router with layer=conformal"
+            )
 
     def route(self, call: Call) -> Decision:
         """Choose the tier that the layer picks by probabilities and costs."""
@@ -229,7 +231,7 @@ def to_unit(vectors: Any) -> Any:
 
 
 def _telling(features: Sequence[Features], labels: Any) -> tuple[Any, Any]:
-    """Return the buckets of words that tell most about the labels, in order, and what each counts.
+    """Return the buckets of the words that are most informative about the labels, in order, and what each counts.
 
     By the chi-square statistic of a word being there against the label, with one more call expected, so that rare words
     do not come first by chance; a word counts by its square root.

@@ -49,12 +49,12 @@ class Ordinal(Learned):
 
 
 def logistic(inputs: Any, targets: Any, penalty: float) -> Any:
-    """Weights of logistic models with an L2 penalty, by Newton's method.
+    """Fit the weights of logistic models with an L2 penalty, by Newton's method.
 
     Args:
         inputs: shape (rows, features), the last of them 1, which is hardly penalised.
         targets: shape (rows, models), 0 or 1.
-        penalty: of the squared length of the weights, as a number of rows.
+        penalty: the penalty on the squared length of the weights, as a number of rows.
 
     Returns:
         Shape (features, models).

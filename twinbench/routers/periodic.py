@@ -20,7 +20,7 @@ class Periodic:
     """
 
     tunable: ClassVar[Any] = ({"every": (2, 3, 5, 8), "patience": (3, 6, 12)},)
-    """The values that ``router tune`` tries, as of ``Learned.tunable``."""
+    """The values that ``router tune`` tries; see ``Learned.tunable``."""
 
     def __init__(self, cheap: str = "low", strong: str = "high", every: int = 5, patience: int = 6) -> None:
         if every < 1 or patience < 1:

@@ -12,7 +12,7 @@ from twinbench.routing.tiers import Tier
 
 @dataclass
 class _Stay:
-    """Where a session is, and how long the inner router has wanted to leave."""
+    """The tier of a session, and how long the inner router has wanted to leave it."""
 
     tier: Tier
     wanted: Tier
@@ -34,7 +34,7 @@ class SessionAware:
     """
 
     tunable: ClassVar[Any] = ({"bias": (0.0, 0.5, 1.0), "warm": (0.0, 1.0, 2.0), "hand_off": (0.0, 0.25, 1.0)},)
-    """The values that ``router tune`` tries, as of ``Learned.tunable``."""
+    """The values that ``router tune`` tries; see ``Learned.tunable``."""
 
     def __init__(
         self, inner: str = "stage", bias: float = 0.5, warm: float = 1.0, hand_off: float = 0.25, lock: bool = False

@@ -19,7 +19,7 @@ _MOST_READ = 3_000
 
 _MOST_OF_COMMAND = 1_500
 _MOST_OF_WORDS = 300
-"""What an assistant is about to do stands at the beginning."""
+"""Characters at the beginning of a text, where an assistant says what it is about to do."""
 
 _SEVERITIES = (
     (1.0, ("out of memory", "memoryerror", "oomkilled", "connection refused", "econnrefused")),
@@ -31,7 +31,7 @@ _SEVERITIES = (
         ),
     ),
 )
-"""How bad an observation is by what stands in it, worst first; a command that failed without any of that is 0.3.
+"""How bad an observation is by what it contains, worst first; a command that failed without any of that is 0.3.
 
 Source: Switchyard's stage router (read in code).
 """
@@ -77,7 +77,7 @@ class Step:
     reads: bool
     plans: bool
     severity: float = 0.0
-    """Of the worst that was seen: 0 nothing, 0.3 a failed command, 0.7 an error, 1 the environment itself fails."""
+    """Severity of the worst observation: 0 nothing, 0.3 a failed command, 0.7 an error, 1 a failing environment."""
     passed: bool = False
     """Whether tests passed in sight, and none failed."""
     failed: bool = False
@@ -158,11 +158,11 @@ def _seen(shown: str) -> tuple[float, bool, bool]:
 
 
 def _severity(lower: str) -> float:
-    """How bad an observation is, from its text in lower case."""
+    """Return the severity of an observation, from its text in lower case."""
     for worth, words in _SEVERITIES:
         if any(word in lower for word in words):
             return worth
-    # A plain search first: the pattern takes much longer where nothing of it stands there.
+    # A plain search first: the pattern takes much longer where nothing of it occurs.
     told = "returncode" in lower or "exit code" in lower or "exit status" in lower
     return 0.3 if told and _FAILED_COMMAND.search(lower) else 0.0
 

@@ -32,7 +32,7 @@ class Stage:
     tunable: ClassVar[Any] = (
         {"cheap": ("low", "mid"), "strong": ("mid_high", "high"), "deep": (4, 8, 16), "sure": (0.3, 0.5, 0.7)},
     )
-    """The values that ``router tune`` tries, as of ``Learned.tunable``."""
+    """The values that ``router tune`` tries; see ``Learned.tunable``."""
 
     def __init__(self, cheap: str = "low", strong: str = "high", deep: int = 8, sure: float = 0.5) -> None:
         self._cheap = Tier.from_label(cheap)

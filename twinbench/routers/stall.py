@@ -19,7 +19,7 @@ class Stall:
     """
 
     tunable: ClassVar[Any] = ({"start": ("low", "mid"), "times": (2, 3), "window": (4, 8), "calm": (2, 4, 8)},)
-    """The values that ``router tune`` tries, as of ``Learned.tunable``."""
+    """The values that ``router tune`` tries; see ``Learned.tunable``."""
 
     def __init__(self, start: str = "low", times: int = 2, window: int = 6, calm: int = 4) -> None:
         if times < 1 or window < times or calm < 1:

@@ -18,15 +18,15 @@ RouteFunction = Callable[[Call], Decision | Candidate | Tier | str]
 """A router that is a function: it keeps nothing between calls."""
 
 RouterLike = Router | RouteFunction
-"""What can be asked for decisions in this process."""
+"""An object that can be called for decisions in this process."""
 
 
 HOOKS = {"use": "llm", "warm_up": "", "start": "session", "observe": "outcome", "end": "session"}
-"""Optional methods of a router, and what each is given."""
+"""Optional methods of a router, each with its argument."""
 
 
 class NotARouterError(Exception):
-    """An object that cannot be asked for decisions; the text says why, and what to write instead."""
+    """An object that cannot be called for decisions; the message says why, and what to write instead."""
 
 
 class FunctionRouter:
@@ -42,10 +42,10 @@ class FunctionRouter:
         return name_of(self.function)
 
     def route(self, call: Any) -> Any:
-        """The function's answer.
+        """Return the function's answer.
 
         Raises:
-            TypeError: it answered with a router, so it is no router but makes one.
+            TypeError: the function returned a router, so it is not a router but makes one.
         """
         answer = self.function(call)
         if callable(getattr(answer, "route", None)):
@@ -57,14 +57,14 @@ class FunctionRouter:
 
 
 def as_router(value: object, named: str) -> Router:
-    """``value`` as an object that can be asked for decisions.
+    """Return ``value`` as an object that can be called for decisions.
 
     Args:
         value: what somebody gave as a router.
         named: how its author knows it; begins the text of the error.
 
     Raises:
-        NotARouterError: it is no router.
+        NotARouterError: it is not a router.
     """
     if inspect.isclass(value):
         made = (
@@ -130,10 +130,12 @@ def _refuse_async(function: Callable[..., Any], named: str, instead: str) -> Non
 def _refuse_signature(function: Callable[..., Any], named: str, instead: str, argument: str = "call") -> None:
     try:
         signature = inspect.signature(function)
-    except (TypeError, ValueError):  # what is written in C need not tell
+    except (TypeError, ValueError):  # a callable written in C may have no signature
         return
     try:
         signature.bind(*([None] if argument else []))
     except TypeError:
         given = f"one argument, the {argument}" if argument else "no argument"
-        raise NotARouterError(f"{named} takes {signature}: it is given {given}; write {instead}") from None
+        raise NotARouterError(
+            f"{named} has the wrong signature {signature}: it is called with {given}; define it as {instead}"
+        ) from None

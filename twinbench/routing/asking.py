@@ -17,7 +17,7 @@ class RemoteRouter:
     a process or resolve an address. None if nothing was sent."""
 
 
-def asked(router: Router, call: Call) -> tuple[Choice | str, float]:
+def ask_router(router: Router, call: Call) -> tuple[Choice | str, float]:
     """Ask a router for a decision; return its choice or an error message, and how long it took in milliseconds."""
     started = time.perf_counter()
     try:
@@ -50,8 +50,8 @@ def call_hook(router: Router, hook: str, *arguments: Any) -> str | None:
 
 
 def _latency_ms(router: Router, started: float) -> float:
-    """How long a decision took: only a ``RemoteRouter`` may report its own measurement; for any other router
-    twinbench's clock counts.
+    """Return how long a decision took in milliseconds: only a ``RemoteRouter`` may report its own measurement; for any
+    other router twinbench's clock counts.
     """
     measured = router.last_decision_ms if isinstance(router, RemoteRouter) else None
     return _ms_since(started) if measured is None else measured

@@ -44,8 +44,8 @@ class WallClock:
 
 
 class WallClocks:
-    """Gives every trial the machine's own time."""
+    """Uses the system clock for every trial."""
 
     def clock_for(self, _session: str, _since: float | None = None) -> Clock:
-        """Return the machine's clock, whatever the trial."""
+        """Return the system clock, whatever the trial."""
         return WallClock()

@@ -36,7 +36,7 @@ from twinbench.routing.usage import Prices, Usage
 DEFAULT_MEAN_OUTPUT_TOKENS = 500
 
 NOT_AWAITED = "nothing is awaited: write {instead}, with asyncio.run(…) in it where something is asynchronous"
-"""What an author of a router in async def is told."""
+"""Part of the error message about a router in async def."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class CacheView:
-    """What a candidate's prompt cache would give this call."""
+    """The effect of a candidate's prompt cache on this call."""
 
     read_tokens: int
     """Prompt tokens that would be read from the cache instead of being paid in full."""
@@ -190,7 +190,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a call: usage, cost and text; never whether the answer was right, and never a wall-clock time."""
+    """The outcome of a call: usage, cost and text; never whether the answer was right, and never a wall-clock time."""
 
     session: str
     step_index: int
@@ -280,7 +280,7 @@ def _resolve_candidate(picked: object, candidates: Sequence[Candidate], returned
             raise DecisionError(f"{show_object(picked)} is neither a candidate ({known}) nor a tier") from None
     if inspect.isawaitable(picked):
         if inspect.iscoroutine(picked):
-            picked.close()  # nobody waits for it, of which Python would tell in its own words
+            picked.close()  # nobody awaits it, about which Python would print a warning
         raise DecisionError(
             f"route returned something to be awaited, and {NOT_AWAITED.format(instead='def route(self, call)')}"
         )
@@ -305,7 +305,7 @@ def _is_text(value: object) -> bool:
 
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+(?=>)")
-"""Where an object lies in memory, which Python writes of objects without a text of their own."""
+"""The memory address in Python's default text of an object."""
 
 
 def show_object(value: object, most: int = 80) -> str:

@@ -22,7 +22,7 @@ from twinbench.routing.tiers import Tier
 MAX_DEPTH = 64
 """Largest nesting depth of a router's messages, so that recursive code that reads them is safe."""
 
-OUTSIDE_ROUTE = "an LLM can be asked inside route() only, so that each call belongs to a decision"
+OUTSIDE_ROUTE = "an LLM can be called inside route() only, so that each call belongs to a decision"
 NO_PROVIDER = (
     "this router asks an LLM itself: give --api-base URL, a spending cap with --router-usd USD and, if the server "
     "wants a key, --api-key-env NAME"
@@ -117,7 +117,7 @@ class RouterLlm(ABC):
 
 
 class _NoProviderError(CausedError):
-    """The router asked an LLM, but no provider and no spending cap were given."""
+    """The router called an LLM, but no provider and no spending cap were given."""
 
     cause = Cause.cap
 

@@ -61,7 +61,7 @@ class Session:
         """Record that ``candidate`` answered the open call, with the prompt billed as the cache policy predicts.
 
         Returns:
-            The outcome that the router is told.
+            The outcome, for the router's ``observe``.
         """
         _, call = self._require_open_call()
         return self.record_billed_answer(candidate, call.prompt_usage(candidate) + Usage(output=output_tokens), text)
@@ -78,7 +78,7 @@ class Session:
             cause: why the answer is unusable; None if it is usable.
 
         Returns:
-            The outcome that the router is told.
+            The outcome, for the router's ``observe``.
         """
         prompt, call = self._require_open_call()
         self._open = None

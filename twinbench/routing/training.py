@@ -14,10 +14,10 @@ from twinbench.routing.tiers import Tier
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What the built-in routers that learn read of a call (``twinbench/routers/features.py``)."""
+    """The features of a call that built-in learned routers use (``twinbench/routers/features.py``)."""
 
     buckets: Sequence[int]
-    """Hashes of the words and pairs of words that stand in it, each once."""
+    """Hashes of the words and pairs of words that occur in it, each once."""
     values: Sequence[float]
     """What each of them counts: a vector of length 1; both are empty if there are no words."""
     numbers: Sequence[float]
@@ -41,4 +41,4 @@ class Trajectory:
     """Trajectories of one group are not independent of each other (several draws of one task, say): whoever holds out
     a part of the data for a choice of its own has to hold out whole groups."""
     features: Sequence[Features] = ()
-    """Of each call, if they were read before, which is so for built-in routers alone; else empty."""
+    """The features of each call, if they were read before, which is so for built-in routers alone; else empty."""

@@ -108,7 +108,7 @@ def detectable_difference(
     Args:
         tasks: the number of tasks that both models are tried on.
         differing: the share of tasks on which their verdicts differ; raised to the difference if that is larger.
-        level: as for ``sign_test_power``.
+        level: see ``sign_test_power``.
         power: the required probability of detection.
 
     Returns:

@@ -134,7 +134,7 @@ def published_bank(name: str, manifest_name: str = DEFAULT_BANKS) -> PublishedBa
     """Return a published bank by its name in a manifest of banks (given by name or path).
 
     Raises:
-        UsageError: there is no such bank, or the manifest is of another kind.
+        UsageError: there is no such bank, or the manifest has the wrong kind.
         ContentError: the file is not a manifest.
     """
     manifest = load_manifest(manifest_name)

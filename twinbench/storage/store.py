@@ -34,7 +34,7 @@ _NO_SPACE = os.strerror(errno.ENOSPC)  # DuckDB passes the system's words on, wi
 
 
 def default_store() -> Path:
-    """``TWINBENCH_STORE``, else ``results/store`` in a checkout, else a folder in the user's data directory."""
+    """Return ``TWINBENCH_STORE``, else ``results/store`` in a checkout, else a folder in the user's data directory."""
     if path := os.environ.get(STORE_VARIABLE):
         return Path(path)
     if root := resources.checkout_root():
@@ -45,16 +45,16 @@ def default_store() -> Path:
 
 
 def runs_dir() -> Path:
-    """Where run directories go that nobody has named: beside the store."""
+    """Return the default folder of run directories, which is beside the store."""
     return default_store().parent / "runs"
 
 
 OUTCOMES_KIND = "table of outcomes"
-"""As ``check_name`` calls it."""
+"""The ``kind`` for ``check_name``."""
 
 
 def check_name(kind: str, name: object) -> str:
-    """``name`` if it can name a ``kind`` of thing in the store.
+    """Return ``name`` if it can name a ``kind`` of thing in the store.
 
     Raises:
         UsageError: it has characters that a file name should not have.
@@ -67,7 +67,7 @@ def check_name(kind: str, name: object) -> str:
 
 
 def outcomes_hint(name: str) -> str | None:
-    """What to do with a file that was given where the name of a table of outcomes belongs; None where it is none."""
+    """Return advice about a file that was given in the place of a table of outcomes; None if it is not a file."""
     if not path_exists(Path(name)):
         return None
     stem = _stem(name)
@@ -82,7 +82,7 @@ def _stem(name: str) -> str:
 
 
 def _import_hint(name: str) -> str | None:
-    """What to do with a file that was given where the name of a bank belongs; None where it is none."""
+    """Return advice about a file that was given in the place of a bank's name; None if it is not a file."""
     file = Path(name)
     if not file.name.endswith(SUFFIXES) and not ("/" in name and path_exists(file)):
         return None
@@ -105,7 +105,7 @@ class Store:
         return self.root / "banks" / check_name("bank", name)
 
     def pointer(self, name: str) -> dict[str, Any] | None:
-        """What the bank's pointer says, or None where there is no such bank."""
+        """Return the content of the bank's pointer, or None if there is no such bank."""
         path = self.bank_dir(name) / "bank.json"
         try:
             content = json.loads(path.read_text("utf-8"))
@@ -130,7 +130,7 @@ class Store:
         return content if isinstance(content, str) and _SHA256.fullmatch(content) else None
 
     def pointer_exists(self, name: str) -> bool:
-        """Whether there is a bank of that name; a text that can be no name is none."""
+        """Return whether there is a bank of that name; False for an invalid name."""
         return _NAME.fullmatch(name) is not None and (self.bank_dir(name) / "bank.json").is_file()
 
     def bank_names(self) -> list[str]:
@@ -210,7 +210,7 @@ class Store:
         return UsageError(f"no bank {name!r} in {self.root} (banks: {', '.join(names) or 'none yet'}){then}")
 
     def refuse_misplaced(self, name: str) -> None:
-        """Refuse a store at, or below, what is no folder, before a bank is read for it.
+        """Refuse a store at, or below, a path that is not a folder, before a bank is read for it.
 
         Raises:
             StoreWriteError: the folder of the bank cannot be made.
@@ -223,7 +223,7 @@ class Store:
     def replacing(self, path: Path) -> Iterator[Path]:
         """A temporary path beside ``path``; what is written there is moved to ``path`` when the block ends well.
 
-        A file or a folder. Where the block fails, nothing is left. What stands at ``path`` is replaced if it is a
+        A file or a folder. Where the block fails, nothing is left. What is at ``path`` is replaced if it is a
         file; a folder there is kept, since it was named by the same content.
 
         Raises:
@@ -285,7 +285,7 @@ class Store:
                     put_aside.unlink()
 
     def abandoned_contents(self, name: str) -> set[str]:
-        """The SHA-256 of contents whose files lie in a bank's folder for a day or more without being current.
+        """The SHA-256 of contents whose files have been in a bank's folder for a day or more without being current.
 
         An import that was killed just before it could publish leaves one, and one of several that published at once.
         """
@@ -298,7 +298,7 @@ class Store:
 
     @contextmanager
     def new_folder(self, folder: Path) -> Iterator[None]:
-        """Where the block fails, ``folder`` and those around it are gone again if they were not there and are empty."""
+        """If the block fails, remove ``folder`` and its parents, as far as they did not exist before and are empty."""
         missing = [path for path in (folder, *folder.parents) if not path.exists()]
         try:
             yield

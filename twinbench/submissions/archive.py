@@ -1,7 +1,7 @@
 """Archives of submissions: written so that equal content gives equal bytes (with one zlib), and read with bounds.
 
 An archive is a zip file of plain files. What is refused is refused before anything is unpacked: links, names that lead
-elsewhere or stand twice, encryption, archives that claim more than the bounds below. Reading a file gives as many
+elsewhere or occur twice, encryption, archives that claim more than the bounds below. Reading a file gives as many
 bytes as its entry says, or an error.
 """
 
@@ -28,9 +28,9 @@ from twinbench.submissions.fields import ArchivePath
 
 MOST_FILES = 50_000
 MOST_FILE_BYTES = 512 * 2**20
-"""Of one file in an archive, unpacked."""
+"""Maximum size of one file in an archive, unpacked."""
 MOST_TOTAL_BYTES = 2 * 2**30
-"""Of all files together, unpacked."""
+"""Maximum size of all files together, unpacked."""
 MOST_ARCHIVE_BYTES = 2**30
 _SIZE_LIMITS = f"a file may have {format_mib(MOST_FILE_BYTES)}, and all together {format_mib(MOST_TOTAL_BYTES)}"
 
@@ -49,7 +49,7 @@ _PATH: TypeAdapter[str] = TypeAdapter(ArchivePath)
 
 
 class ArchiveError(ValueError):
-    """Why an archive is not read, as the end of a sentence about it."""
+    """Raised when an archive is refused; the message is the end of a sentence about the archive."""
 
 
 def write_archive(target: Path, files: Mapping[str, Path | bytes]) -> None:
@@ -150,20 +150,20 @@ class Archive:
 
 @contextmanager
 def open_archive(path: Path) -> Iterator[Archive]:
-    """Open an archive for reading, with every entry checked.
+    """Open an archive for reading and validate every entry.
 
     Raises:
         UsageError: there is no such file.
-        ArchiveError: it is no archive, or one that is refused.
+        ArchiveError: not a zip archive, or an entry is not allowed.
     """
     with open_input(path) as file:
         _refuse_directory(file)
         try:
             archive = zipfile.ZipFile(file)
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
-            raise ArchiveError(f"is no zip file ({shorten(str(error), 200)})") from None
+            raise ArchiveError(f"not a zip file ({shorten(str(error), 200)})") from None
         with archive:
-            yield Archive(path, _checked(archive.infolist()), archive)
+            yield Archive(path, _check_entries(archive.infolist()), archive)
 
 
 def _refuse_directory(file: BinaryIO) -> None:
@@ -176,10 +176,10 @@ def _refuse_directory(file: BinaryIO) -> None:
     tail = file.read()
     at = tail.rfind(_END_SIGNATURE)
     if at < 0 or len(tail) - at < _END.size:
-        raise ArchiveError("is no zip file, or is cut short")
+        raise ArchiveError("not a zip file, or truncated")
     _, disk, first, here, entries, directory, place, comment = _END.unpack_from(tail, at)
     if disk or first or here != entries or at + _END.size + comment != len(tail):
-        raise ArchiveError("is no single zip file")
+        raise ArchiveError("is not a single zip file")
     if entries > MOST_FILES or directory > _MOST_DIRECTORY_BYTES:
         raise ArchiveError(f"has {format_count(entries, 'file')} or more, and may have {MOST_FILES:,}")
     if place + directory != start + at:
@@ -200,7 +200,7 @@ def _refuse_directory(file: BinaryIO) -> None:
     file.seek(0)
 
 
-def _checked(entries: list[zipfile.ZipInfo]) -> dict[str, int]:
+def _check_entries(entries: list[zipfile.ZipInfo]) -> dict[str, int]:
     sizes: dict[str, int] = {}
     seen: dict[str, str] = {}
     total = 0
@@ -208,13 +208,13 @@ def _checked(entries: list[zipfile.ZipInfo]) -> dict[str, int]:
         name = _name(entry)
         kind = stat.S_IFMT(entry.external_attr >> 16)
         if kind not in (0, stat.S_IFREG) or entry.is_dir():
-            raise ArchiveError(f"{name}: is no plain file (a link, a folder or a device)")
+            raise ArchiveError(f"{name}: is not a regular file (a link, a folder or a device)")
         if entry.flag_bits & _ENCRYPTED:
             raise ArchiveError(f"{name}: is encrypted")
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise ArchiveError(f"{name}: is packed in a way that is not read here")
         if (other := seen.setdefault(name.casefold(), name)) != name or name in sizes:
-            raise ArchiveError(f"{name}: stands twice in it" + ("" if other == name else f", also as {other}"))
+            raise ArchiveError(f"{name}: is in it twice" + ("" if other == name else f", also as {other}"))
         total += entry.file_size
         if entry.file_size > MOST_FILE_BYTES or total > MOST_TOTAL_BYTES:
             raise ArchiveError(f"{name}: {_SIZE_LIMITS}")

@@ -11,11 +11,11 @@ from twinbench.submissions.fields import Count, Digest, Document, Line
 
 
 class Commitment(Document):
-    """What one execution of a run will be of: a small file, to be posted before the run."""
+    """What one execution of a run will consist of: a small file, to be posted before the run."""
 
     format: Literal["twinbench commitment 1"] = "twinbench commitment 1"
     plan: Digest
-    """Fingerprint of the run's identity and cases, which each sitting in the journal names."""
+    """Fingerprint of the run's identity and cases, which each execution in the journal names."""
     router: Line
     """The router's spec, without folders of the machine."""
     router_fingerprint: Digest | None

@@ -15,8 +15,8 @@ def doubts_left(
 
     Args:
         manifest: the submission's.
-        levels: what was done.
-        signature: what is known of its signature.
+        levels: the levels that were run.
+        signature: its signature, as far as it was verified.
     """
     found = [*_of_all(signature)]
     if manifest.static:
@@ -29,7 +29,7 @@ def doubts_left(
 def _of_all(signature: SignatureFound) -> Iterator[Doubt]:
     if signature.signer is None:
         yield Doubt(
-            what="who handed it in: a name in the manifest is a claim",
+            what="who submitted it: a name in the manifest is a claim",
             closed_by="a signature (submit pack --sign) by a key in the maintainer's file of signers (--signers)",
         )
 
@@ -38,7 +38,7 @@ def _of_static(levels: Collection[Level]) -> Iterator[Doubt]:
     if Level.ask not in levels:
         yield Doubt(
             what="that this router decides so: predictions may be written by hand, from the labels",
-            closed_by="--ask, where the router's files are handed in; a closed router's decisions stay a claim",
+            closed_by="--ask, where the router's files are submitted; a closed router's decisions stay a claim",
         )
     yield Doubt(
         what="that the router was made without the labels of these rows: constants tuned on them look like any others",

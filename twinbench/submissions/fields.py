@@ -91,7 +91,7 @@ Amount = Annotated[float, Field(ge=-(10**15), le=10**15, allow_inf_nan=False)]
 
 
 class Document(BaseModel):
-    """A JSON document, or a part of one, in which nothing unknown may stand."""
+    """A JSON document, or a part of one; unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -108,7 +108,7 @@ class Document(BaseModel):
             source: what to call it in errors.
 
         Raises:
-            ContentError: it is no JSON, or not such a document; every problem is named with its field.
+            ContentError: it is not JSON, or not such a document; every problem is named with its field.
         """
         return cls.parse_content(parse_document(data, source), source)
 

@@ -1,4 +1,4 @@
-"""The manifest of a submission: what was handed in, by whom, with the digest of every file."""
+"""The manifest of a submission: what was submitted, by whom, with the digest of every file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MOST_PARTS = 200
 
 
 class Division(StrEnum):
-    """A table of the leaderboard; results of two divisions never stand in one ranking."""
+    """A table of the leaderboard; results of two divisions are never in one ranking."""
 
     static = "static"
     """Predictions on a bank, scored by the locked static protocol."""
@@ -41,7 +41,7 @@ class Division(StrEnum):
 
 
 class Contact(Document):
-    """Who hands a submission in."""
+    """The submitter."""
 
     name: Line
     email: Line | None = None
@@ -52,7 +52,7 @@ class SubmittedRouter(Document):
     """The router of a submission."""
 
     spec: Line
-    """Its spec, as it is asked from within the archive's folder ``router``; of a closed one its name or address."""
+    """The spec that loads it from within the archive's folder ``router``; for a closed one its name or address."""
     closed: bool = False
     """Whether its code is not part of the submission."""
     identity: dict[str, Any] | None = None
@@ -64,11 +64,11 @@ class SubmittedRouter(Document):
 
 
 class SplitOfBank(Document):
-    """How a bank was split, by which anybody splits it in the same way."""
+    """How a bank was split, so that anybody can split it in the same way."""
 
     name: Line
     shares: dict[Line, Annotated[float, Field(gt=0, le=1)]] = Field(min_length=1, max_length=100)
-    """Of each part; together 1."""
+    """The share of each part; the sum is 1."""
     seed: Annotated[int, Field(ge=-(10**12), le=10**12, strict=True)]
     near_duplicates: bool
     """Whether trajectories that begin nearly alike are in one part."""
@@ -110,7 +110,7 @@ class LivePart(Document):
     run: ArchivePath
     """The run's directory in the archive."""
     spec: Line
-    """The router's spec as it stands in the run's plan."""
+    """The router's spec as in the run's plan."""
     plan: Digest
     """Fingerprint of the run's identity and cases."""
     pool: Line
@@ -150,7 +150,7 @@ class SubmissionManifest(Document):
     description: Prose = ""
     contact: Contact
     licence: Line
-    """Of the submission's files, as an SPDX expression or in words."""
+    """The licence of the submission's files, as an SPDX expression or in words."""
     links: tuple[WebAddress, ...] = Field(default=(), max_length=20)
     twinbench: Line
     """Version of twinbench that packed it."""

@@ -20,7 +20,7 @@ FALSE_ALARM = 0.008
 """The chance that an honest submission fails, over all tests of all its runs together: within the 1 % that is
 promised."""
 OVERSTATED = 0.15
-"""The overstatement whose chance to be found is told beforehand: a claim of 15 points more resolved cases."""
+"""The overstatement for which the power is reported beforehand: a claim of 15 points more resolved cases."""
 ASSUMED_NOISE = 0.15
 """The share of cases on which two honest runs are assumed to disagree, where a run has no trials to measure it by."""
 
@@ -84,16 +84,16 @@ def rerun_power(cases: int, level: float, noise: float = ASSUMED_NOISE, overstat
 
     Args:
         cases: how many are run again.
-        level: of the one-sided test.
+        level: the level of the one-sided test.
         noise: the share of cases on which two honest runs disagree.
-        overstated: by which share the claim resolves more than it should.
+        overstated: the share of cases by which the claim overstates.
     """
     from twinbench.statistics.planning import sign_test_power
 
     return sign_test_power(cases, min(1.0, noise + overstated), overstated, level=1 - 2 * level)
 
 
-def told_power(cases: int, level: float, noise: float | None) -> str:
+def describe_power(cases: int, level: float, noise: float | None) -> str:
     """Return the power in words, for a maintainer who is about to spend money."""
     assumed = ASSUMED_NOISE if noise is None else noise
     of = "as is assumed" if noise is None else "as its trials do"

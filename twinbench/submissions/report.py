@@ -28,7 +28,7 @@ class Level(StrEnum):
     verify = "verify"
     """The archive alone: digests, costs from raw usage, the audit, predictions scored again."""
     ask = "ask"
-    """The router is asked again, under strict isolation."""
+    """The router is called again, under strict isolation."""
     grade = "grade"
     """Patches are graded again."""
     replay = "replay"
@@ -58,13 +58,13 @@ class Doubt(Document):
 
 
 class SignatureFound(Document):
-    """What is known of a submission's signature."""
+    """The signature of a submission, as far as it was verified."""
 
     signed: bool
     key: Line | None = None
     """Fingerprint of the key, as ``ssh-keygen -l`` shows it."""
     signer: Line | None = None
-    """Who the maintainer's file of signers says that the key is of; None where no such file was given."""
+    """The owner of the key by the maintainer's file of signers; None if no such file was given."""
 
 
 class VerifiedResult(Document):
@@ -80,16 +80,16 @@ class VerifiedResult(Document):
     """Whether the router was trained on rows that it is scored on; such a result is never ranked."""
     simulated: bool = False
     setting: dict[str, JsonValue]
-    """The conditions in words: of a static result ``bank``, ``protocol``, ``order_seed``, ``resampling`` as in the JSON
-    of ``static score``; of a live one ``pool``, ``tasks``, ``agent``, ``grader``, ``penalty_usd``, ``cases``,
+    """The conditions in words: for a static result ``bank``, ``protocol``, ``order_seed``, ``resampling`` as in the
+    JSON of ``static score``; for a live one ``pool``, ``tasks``, ``agent``, ``grader``, ``penalty_usd``, ``cases``,
     ``trials``."""
     score: dict[str, JsonValue]
-    """Of a static result the router's object in the JSON of ``static score``; of a live one the JSON of ``dynamic
+    """For a static result the router's object in the JSON of ``static score``; for a live one the JSON of ``dynamic
     score`` for the run, without its trials."""
     references: tuple[dict[str, JsonValue], ...] = Field(default=(), max_length=50)
-    """Of a static result: the references of the same table, in the same form."""
+    """For a static result: the references of the same table, in the same form."""
     commitments: tuple[Digest, ...] = Field(default=(), max_length=1000)
-    """Of a live result: the commitments that the run was held against."""
+    """For a live result: the commitments with which the run was compared."""
 
 
 class SubmissionFile(Document):

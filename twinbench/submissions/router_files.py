@@ -49,7 +49,7 @@ def gather_router(router: LoadedRouter, include: Sequence[str] = ()) -> Gathered
             where it is a module.
 
     Raises:
-        UsageError: a file is not found, has changed meanwhile, or lies where an archive cannot have it.
+        UsageError: a file is not found, has changed meanwhile, or has a path that an archive cannot have.
     """
     spec = parse_spec(router.name)
     identity = dict(router.identity or {})
@@ -65,7 +65,7 @@ def gather_router(router: LoadedRouter, include: Sequence[str] = ()) -> Gathered
         for argument in identity["argument_files"]:
             files |= _argument_file(spec, argument, root)
         for glob in include:
-            files |= _included(glob, root)
+            files |= _find_included(glob, root)
     described = SubmittedRouter(
         spec=spec_in_archive(spec),
         identity=identity,
@@ -73,11 +73,11 @@ def gather_router(router: LoadedRouter, include: Sequence[str] = ()) -> Gathered
         files=tuple(sorted(files)),
     )
     needed = [] if spec.kind == "built-in" else _lacking(described)
-    return GatheredRouter(described, files, (_told_of(needed),) if needed else ())
+    return GatheredRouter(described, files, (_missing_wheels_note(needed),) if needed else ())
 
 
 def spec_in_archive(spec: RouterSpec) -> str:
-    """Return the spec by which a router is asked from within the archive's folder of its files."""
+    """Return the spec that loads a router from within the archive's folder of its files."""
     if spec.kind not in ("file", "artefact"):
         return spec.text
     rest = spec.text.partition("?")
@@ -88,13 +88,13 @@ def spec_in_archive(spec: RouterSpec) -> str:
 
 
 def place_router(router: SubmittedRouter, folder: Path) -> str:
-    """Return the spec by which a submission's router is asked where its files now are.
+    """Return the spec that loads a submission's router where its files now are.
 
-    A module is asked through a file beside it that imports it, since strict isolation sees no folder of modules.
+    A module is loaded through a file beside it that imports it, since strict isolation sees no folder of modules.
 
     Args:
         router: the manifest's router, which ``compare_identity`` found no contradiction in.
-        folder: where the archive's folder of its files is; such a file is written there.
+        folder: the extracted folder of the router's files; such a file is written there.
     """
     identity = router.identity or {}
     if not router.files or not folder.is_dir():
@@ -126,23 +126,23 @@ def _lacking(router: SubmittedRouter) -> list[str]:
     return sorted(_texts((router.identity or {}).get("distributions")))
 
 
-def _told_of(needed: Sequence[str]) -> str:
+def _missing_wheels_note(needed: Sequence[str]) -> str:
     return (
         f"the router imports {', '.join(needed[:_MOST_NAMED])}, which strict isolation has only where wheels are named "
-        f"(--plugin-wheels) or lie in a trained router's {WHEELS}/: otherwise it cannot be asked again"
+        f"(--plugin-wheels) or are in a trained router's {WHEELS}/: otherwise it cannot be called again"
     )
 
 
 def wheel_problems(folder: Path) -> Iterator[str]:
-    """Find wheels of trained routers that are no sound archives: they are unpacked when such a router is asked.
+    """Find wheels of trained routers that are not valid archives: they are unpacked when such a router is called.
 
     Args:
-        folder: where the archive's folder of the router's files is.
+        folder: the extracted folder of the router's files.
     """
     for wheel in sorted(folder.glob(f"*/{WHEELS}/*")):
         name = f"{ROUTER_FOLDER}/{wheel.relative_to(folder).as_posix()}"
         if wheel.suffix != _WHEEL:
-            yield f"{name}: is no wheel"
+            yield f"{name}: not a wheel"
             continue
         try:
             with open_archive(wheel):
@@ -159,7 +159,7 @@ def compare_identity(
     Args:
         router: the manifest's router.
         digests: the SHA-256 of every file of the archive, by its path.
-        read: gives the content of a file of the archive, of at most so many bytes.
+        read: returns the content of a file of the archive, given its path and largest size.
 
     Yields:
         Each contradiction as a sentence.
@@ -216,7 +216,7 @@ def _spec_problems(router: SubmittedRouter, identity: Mapping[str, Any]) -> Iter
         if f"{ROUTER_FOLDER}/{target}" not in router.files:
             yield f"the spec {router.spec} names a file that is not among the router's"
     elif target.endswith(".py") or "/" in name:
-        yield f"the spec {router.spec} names a file, and the fingerprint is of a module"
+        yield f"the spec {router.spec} names a file, but the fingerprint is that of a module"
     elif target and (target.removeprefix("trb:"), attribute) != (identity.get("target"), identity.get("attribute")):
         yield f"the spec {router.spec} names another module or class than the fingerprint is of"
 
@@ -224,7 +224,7 @@ def _spec_problems(router: SubmittedRouter, identity: Mapping[str, Any]) -> Iter
 def _folder_problem(name: str) -> str | None:
     """Return why a folder of this name cannot be that of a trained router in an archive."""
     if not name or name in BUILT_IN or any(each in name for each in "/:?\\"):
-        return "is no name that the folder of a trained router may have here: other routers are named so"
+        return "is not a valid name for the folder of a trained router: it would name another kind of router"
     return None
 
 
@@ -248,7 +248,7 @@ def _artefact_problems(
     known = {path, *(f"{folder}/{name}" for name in manifest.files)}
     for name in router.files:
         if name not in known and not name.startswith(f"{folder}/{WHEELS}/"):
-            yield f"{name}: is no part of the trained router, and it could read it"
+            yield f"{name}: not part of the trained router, which could read it"
 
 
 def _texts(value: Any) -> dict[str, str]:
@@ -267,7 +267,7 @@ def _found(name: str, sha256: str, roots: Sequence[Path]) -> Path:
 
 
 def _artefact_files(artefact: Artefact, include: Sequence[str]) -> dict[str, Path]:
-    """Return all of a trained router's folder that its own manifest names, and the wheels that may lie beside it."""
+    """Return all of a trained router's folder that its own manifest names, and the wheels that may be beside it."""
     folder = artefact.folder
     if include:
         raise UsageError(f"--include: a trained router has all that it needs in {folder}; train it with what it reads")
@@ -283,8 +283,8 @@ def _argument_file(spec: RouterSpec, argument: str, root: Path) -> dict[str, Pat
     inner = PurePosixPath(value)
     if inner.is_absolute() or ".." in inner.parts:
         raise UsageError(
-            f"router {spec.text!r}: {argument}={value} lies outside of the folder of the router, so it cannot be "
-            "handed in under this name: put the file beside the router and name it relative to that"
+            f"router {spec.text!r}: {argument}={value} is outside of the folder of the router, so it cannot be "
+            "submitted under this name: put the file beside the router and name it relative to that"
         )
     if not (root / inner).is_file() or not (Path.cwd() / inner).samefile(root / inner):
         raise UsageError(
@@ -293,7 +293,7 @@ def _argument_file(spec: RouterSpec, argument: str, root: Path) -> dict[str, Pat
     return {f"{ROUTER_FOLDER}/{inner}": root / inner}
 
 
-def _included(glob: str, root: Path) -> dict[str, Path]:
+def _find_included(glob: str, root: Path) -> dict[str, Path]:
     if PurePosixPath(glob).is_absolute() or ".." in PurePosixPath(glob).parts:
         raise UsageError(f"--include {glob}: name files below {root}")
     found = {}
@@ -311,7 +311,7 @@ def _included(glob: str, root: Path) -> dict[str, Path]:
     return found
 
 
-def digests_of(files: Mapping[str, Path | bytes]) -> dict[str, tuple[str, int]]:
+def hash_and_size(files: Mapping[str, Path | bytes]) -> dict[str, tuple[str, int]]:
     """Return the SHA-256 and the size of each file."""
     return {
         name: (sha256_file(content), content.stat().st_size)

@@ -19,16 +19,16 @@ def order_of_drawing(names: Iterable[str], *, digest: str, nonce: str, purpose: 
     """Return names in the order in which they are drawn: any order is as likely to who does not know the nonce.
 
     Args:
-        names: what is drawn from; their order does not matter.
+        names: the names to draw from; their order does not matter.
         digest: SHA-256 of the submission's file.
         nonce: made by the maintainer after receipt.
-        purpose: what the sample is for; samples of different purposes are independent.
+        purpose: the purpose of the sample; samples for different purposes are independent.
     """
     return sorted(set(names), key=lambda name: (sha256_text(f"{digest}\n{nonce}\n{purpose}\n{name}"), name))
 
 
 def draw(names: Iterable[str], number: int | None, *, digest: str, nonce: str, purpose: str) -> list[str]:
-    """Draw so many of these names, or all; other arguments as of ``order_of_drawing``.
+    """Draw ``number`` of these names, or all if it is None; for the other arguments see ``order_of_drawing``.
 
     Returns:
         The names that were drawn, in alphabetical order.

@@ -1,4 +1,4 @@
-"""Secrets in what would be handed in: values of this machine's own variables, and texts in the shape of keys."""
+"""Secrets in what would be submitted: values of this machine's own variables, and texts in the shape of keys."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class SecretFinder:
     """Looks for secrets in files."""
 
     def __init__(self, variables: Mapping[str, str]) -> None:
-        """Look for the values of these variables, in every form in which they may stand, and for shapes of keys."""
+        """Look for the values of these variables, in every form in which they may occur, and for shapes of keys."""
         self._variables = {f"the value of {name}": Secrets([value]) for name, value in variables.items()}
 
     def find(self, file: str, data: bytes) -> Iterator[SecretFound]:

@@ -16,13 +16,13 @@ SIGNATURE_FILE = "submission.json.sig"
 MOST_SIGNATURE_BYTES = 2**16
 
 _NAMESPACE = "twinbench"
-"""What the signatures are for, so that one that was made for something else is none of ours."""
+"""The purpose of the signatures: a signature that was made for another purpose is not valid here."""
 _WITHIN_S = 120
 _KEY = re.compile(r"(SHA256:[A-Za-z0-9+/=]{20,60})")
 
 
 class SignatureError(ValueError):
-    """Why a signature does not hold, as a sentence."""
+    """Raised when a signature is not valid; the message is a sentence."""
 
 
 def sign(manifest: bytes, key: Path) -> bytes:

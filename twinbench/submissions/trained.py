@@ -11,14 +11,14 @@ from twinbench.submissions.archive import Archive
 from twinbench.submissions.router_files import ROUTER_FOLDER
 
 MOST_SEEN_BYTES = 32 * 2**20
-"""Of what all trained routers of a submission say of their training data together: 7,000 long first messages."""
+"""Maximum total size of the training data records of a submission's trained routers: 7,000 long first messages."""
 MOST_SKETCHES = 100_000
-"""Of first messages, in all of them together."""
+"""Maximum number of first messages in all of them together."""
 
 
 @dataclass(frozen=True)
 class TrainedRouter:
-    """A folder in a submission that training left."""
+    """The folder of a trained router in a submission."""
 
     folder: str
     """Its path in the archive."""

@@ -33,7 +33,7 @@ COUNTED_BLOCKS = (_THINKING, *_TOOL_USES, *_TOOL_RESULTS)
 
 
 def message_text(message: Message) -> str:
-    """Return the text of a message whose tokens are counted: content, then each tool call's name and arguments."""
+    """Return the part of a message that is tokenised: its content, then the name and arguments of each tool call."""
     return "\n".join((*_content_parts(message.get("content")), *_tool_call_parts(message)))
 
 

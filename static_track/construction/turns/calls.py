@@ -53,7 +53,7 @@ class CandidateSource:
 
 @dataclass
 class Spend:
-    """What an execution paid."""
+    """The cost of an execution."""
 
     usd: Decimal = Decimal(0)
     """Cost of all attempts, including failed ones."""
@@ -145,7 +145,7 @@ class BuildCalls:
             switched: whether another candidate answered the previous call.
 
         Raises:
-            CausedError: no attempt brought an answer, the spending cap is reached, or the prompt does not fit.
+            CausedError: every attempt failed, the spending cap is reached, or the prompt does not fit.
             BuildStoppedError: a stop was requested.
             JournalError: the call cannot be recorded.
         """

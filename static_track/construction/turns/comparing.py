@@ -14,8 +14,8 @@ _TOLERANCE = 1e-9
 _FENCE = "```"
 
 
-def equal_values(actual: Any, expected: Any) -> bool:
-    """Return whether two JSON values mean the same.
+def values_match(actual: Any, expected: Any) -> bool:
+    """Return whether two JSON values are equivalent.
 
     Strings are compared ignoring case and white space, numbers by value; true is not 1, and a string is never a number.
     """
@@ -29,19 +29,19 @@ def equal_values(actual: Any, expected: Any) -> bool:
         return (
             isinstance(actual, Mapping)
             and actual.keys() == expected.keys()
-            and all(equal_values(actual[key], value) for key, value in expected.items())
+            and all(values_match(actual[key], value) for key, value in expected.items())
         )
     return (
         isinstance(actual, Sequence)
         and not isinstance(actual, str)
         and len(actual) == len(expected)
-        and all(equal_values(each, value) for each, value in zip(actual, expected, strict=True))
+        and all(values_match(each, value) for each, value in zip(actual, expected, strict=True))
     )
 
 
 def is_accepted(answered: Any, expected: Any, others: Sequence[Any] = ()) -> bool:
-    """Return whether a value equals the expected one or another accepted one."""
-    return any(equal_values(answered, each) for each in (expected, *others))
+    """Return whether a value matches the expected one or another accepted one."""
+    return any(values_match(answered, each) for each in (expected, *others))
 
 
 def parse_answer_json(text: str) -> Any:

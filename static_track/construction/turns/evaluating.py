@@ -94,7 +94,7 @@ class CheckContext(Protocol):
             schema: JSON schema of the answer.
 
         Raises:
-            CausedError: no attempt brought an answer, or the spending cap is reached.
+            CausedError: every attempt failed, or the spending cap is reached.
         """
         ...
 
@@ -132,7 +132,7 @@ class AnswerCheck(Protocol):
 
         Args:
             answers: all answers of this execution so far, the newest last.
-            tools: what the check may use.
+            tools: the tools that the check may use.
 
         Raises:
             CausedError: an infrastructure problem prevented the decision.

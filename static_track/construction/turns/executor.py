@@ -101,7 +101,7 @@ class SingleTurnExecutor:
     pool: LiveManifest
     found: TurnTasks
     asked: Mapping[str, CandidateSource]
-    """Where each candidate is asked, by candidate id."""
+    """Where each candidate is called, by candidate id."""
     calls: BuildCalls
     programs: Programs | None
     judge: _Judge | None
@@ -127,7 +127,7 @@ class SingleTurnExecutor:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """What labels depend on."""
+        """The settings and versions that labels depend on."""
         return {
             "executor": "single-turn",
             "version": 1,

@@ -79,7 +79,7 @@ def test_an_image_that_was_pulled_goes_with_its_last_case_and_others_stay(engine
         images = CaseImages(engine, [pulled, pulled, present, lost], build=False, evict=True)
         assert images.get(pulled) is None
         assert images.get(present) is None
-        assert "does not pull" in str(images.get(lost))
+        assert "could not pull image" in str(images.get(lost))
         images.release(pulled)
         assert engine.has_image(served.image())
         for each in (pulled, present, lost):

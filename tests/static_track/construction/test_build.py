@@ -120,7 +120,7 @@ def test_a_lost_execution_is_no_failed_downgrade(tmp_path: Path) -> None:
     out = tmp_path / "out"
     ran = twinbench("bank", "build", config, "--out", out)
     assert ran.code == 1
-    assert "a-1 is unfinished: no attempt brought a readable response: no route to host" in ran.err
+    assert "a-1 is unfinished: no attempt got a readable response: no route to host" in ran.err
     assert "b-1: left out" in ran.err
     flag.touch()
     before = len(begun(out))
@@ -227,7 +227,7 @@ def test_what_differs_from_the_build_that_is_continued_is_named(tmp_path: Path) 
         ({"candidates": shells.CANDIDATES | {"low-1": "echo other done"}}, "executor.files was"),
     ):
         other = shells.configuration(tmp_path / f"other-{sorted(changed)[0]}-{said[:4]}", **changed)
-        with pytest.raises(UsageError, match="a build of something else") as refused:
+        with pytest.raises(UsageError, match="a build with a different configuration") as refused:
             built(other, out)
         assert said in str(refused.value)
     renamed = shells.configuration(tmp_path / "one")
@@ -254,7 +254,7 @@ def test_tasks_may_be_added_to_a_build_and_not_taken_away(tmp_path: Path) -> Non
     assert grown.state.executed_now == 5 + 1
     for name in ("rows.jsonl.gz", "evidence.jsonl.gz"):  # the lines of the recordings were written anew above
         assert (small / name).read_bytes() == (whole / name).read_bytes()
-    with pytest.raises(UsageError, match="a build of something else"):
+    with pytest.raises(UsageError, match="a build with a different configuration"):
         tb.build_bank(recordings=of_one, out=small)
     # From recordings too.
     tb.build_bank(recordings=of_one, out=tmp_path / "again")
@@ -320,8 +320,8 @@ def test_a_configuration_is_checked_before_anything_is_executed(tmp_path: Path) 
         (f'kind = "{shells.EXECUTOR}"', 'kind = "agents"', 2, "no executor is named 'agents'"),
         (f'kind = "{shells.EXECUTOR}"', 'kind = "nothing.py:open"', 2, "no file nothing.py"),
         (f'kind = "{shells.EXECUTOR}"', 'kind = "json:open"', 2, "json has no open"),
-        (f'kind = "{shells.EXECUTOR}"', 'kind = "json:dumps"', 2, "[executor]: it cannot be opened: TypeError"),
-        (f'kind = "{shells.EXECUTOR}"', 'kind = "shutil:which"', 2, "[executor]: it cannot be opened"),
+        (f'kind = "{shells.EXECUTOR}"', 'kind = "json:dumps"', 2, "[executor]: could not open the plugin: TypeError"),
+        (f'kind = "{shells.EXECUTOR}"', 'kind = "shutil:which"', 2, "[executor]: could not open the plugin"),
         ("folder =", "colour = 1\nfolder =", 2, "[executor]: colour: is not a key"),
     ):
         assert was in text

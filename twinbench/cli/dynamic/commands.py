@@ -98,7 +98,7 @@ def grade(
         Path | None,
         typer.Argument(
             metavar="RUN",
-            help="A run directory: grade all its patches again; no model is asked.",
+            help="A run directory: grade all its patches again; no model is called.",
             show_default=False,
             autocompletion=completion.runs,
         ),
@@ -258,10 +258,14 @@ def gc(
     from dataclasses import asdict
 
     from twinbench.containers.engine import connected_engines
-    from twinbench.containers.ownership import collect_garbage, find_abandoned
+    from twinbench.containers.ownership import collect_garbage, find_orphaned_containers
 
     with connected_engines(engines or ()) as each_engine:
-        found = [each for engine in each_engine for each in (find_abandoned if dry_run else collect_garbage)(engine)]
+        found = [
+            each
+            for engine in each_engine
+            for each in (find_orphaned_containers if dry_run else collect_garbage)(engine)
+        ]
     rows = [asdict(each) for each in found]
     if json_:
         print_json({"removed": [] if dry_run else rows, "abandoned": rows if dry_run else []}, output)

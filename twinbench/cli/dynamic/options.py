@@ -224,7 +224,7 @@ class ClusterOptions:
     node_wait: NodeWaitOption = 300
 
     def request(self) -> RayCluster | None:
-        """Return the cluster that is asked for; None for engines that are known by address."""
+        """Return the requested cluster; None for engines that are known by address."""
         from twinbench.executing.ray_cluster import parse_executor
 
         return parse_executor(self.executor, self.ray_address, self.node_wait)

@@ -49,7 +49,7 @@ def rehearsal_table(result: RehearsalResult) -> Table:
     bill = result.give_up_bill_usd
     given_up = {"solved": "0", "resolved": 0.0, "cost_usd": 0.0, "penalty_usd": bill, "bill_usd": bill}
     rows.append({"router": "give up", "who": "give up (computed)", **given_up, "computed": True})
-    rows.sort(key=lambda row: (row["bill_usd"] is None, row["bill_usd"] or 0.0))  # what has no bill stands below
+    rows.sort(key=lambda row: (row["bill_usd"] is None, row["bill_usd"] or 0.0))  # runs without a bill are last
     return Table(
         Origin.rehearsal.heading, columns, rows, _table_notes(result), dimmed_if="computed", hidden_if="router_failure"
     )

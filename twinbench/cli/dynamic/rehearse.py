@@ -59,7 +59,7 @@ _RUN = "run"
 
 
 class _RoutersOrCommand(Group):
-    """A command group in which ``run`` may be left out: a first word that is no command is a router."""
+    """A command group in which ``run`` may be left out: a first word that is not a command is a router."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that the first word names, else ``run`` with all words."""

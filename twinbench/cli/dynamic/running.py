@@ -172,7 +172,7 @@ def run(
         typer.Option(
             "--tiers",
             metavar="TIER=MODEL,...",
-            help="With --outcomes: the model of that table that stands for each tier of the pool.",
+            help="With --outcomes: the model of that table that represents each tier of the pool.",
             show_default=False,
         ),
     ] = None,
@@ -232,9 +232,9 @@ def run(
     if grade not in ("swebench", "none"):
         raise UsageError(f"--grade {grade}: must be swebench or none")
     if outcomes is not None and not (dry_run and tiers):
-        raise UsageError("--outcomes is of --dry-run, and needs --tiers, such as low=M1,high=M2")
+        raise UsageError("--outcomes requires --dry-run and --tiers, such as low=M1,high=M2")
     if tiers and outcomes is None:
-        raise UsageError("--tiers is of --outcomes")
+        raise UsageError("--tiers requires --outcomes")
     request = RunRequest(
         router=router,
         run_dir=run_dir,
@@ -331,7 +331,7 @@ def _estimate_text(foreseen: Estimate, cap: Decimal | None) -> str:
 
 
 def _foreseen(prepared: PreparedRun, table: str, tiers: list[str]) -> Forecast:
-    """What a table of outcomes says of the planned cases."""
+    """Forecast the planned cases by a table of outcomes."""
     from twinbench.api.outcomes import foresee_cases
     from twinbench.cli.outcomes.options import pairs_of
 
@@ -345,7 +345,7 @@ def _foreseen(prepared: PreparedRun, table: str, tiers: list[str]) -> Forecast:
 
 
 def _print_plan(prepared: PreparedRun, foreseen: Forecast | None, *, json_: bool, output: str) -> None:
-    """What a run would do, and what a table of outcomes says of that."""
+    """Print what a run would do, and the forecast by a table of outcomes."""
     if json_:
         print_json(prepared.to_json() | ({} if foreseen is None else {"outcomes": foreseen.to_json()}), output)
         return

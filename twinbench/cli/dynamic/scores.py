@@ -244,8 +244,8 @@ def _score_table(
         scores: the runs' scores.
         common_scores: scores of the same runs on their common cases; empty if all runs have the same cases.
         left_out_notes: notes on the cases that are left out of the common ones.
-        ranks: ranks of the runs and of giving up; None if nothing was tested.
-        at_penalties: the rankings at other penalties.
+        ranks: ranks of the runs and of the give-up baseline; None if no significance test was run.
+        at_penalties: the rankings under other failure penalties.
     """
     from dynamic_track.results.live_score import GIVE_UP, order_text, references
     from dynamic_track.running.score import give_up_usd

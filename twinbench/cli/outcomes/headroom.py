@@ -115,7 +115,7 @@ def _refuse_page(html: str, workloads: int, *, json_: bool) -> None:
     if html == "-":
         raise UsageError("--html -: the table is written to standard output; name a file for the page")
     if workloads > 1:
-        raise UsageError("--html: a page is of one workload; name it with --workload")
+        raise UsageError("--html: a page shows one workload; name it with --workload")
     check_output(html, json_=json_, option="--html")
     require_plots()
 

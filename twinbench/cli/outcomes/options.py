@@ -51,7 +51,7 @@ PenaltyOption = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class ChoosingOptions:
-    """Which tasks of a table, as options say."""
+    """Options that select tasks of a table."""
 
     workload: WorkloadOption = None
     only: Annotated[
@@ -78,7 +78,7 @@ class ChoosingOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class OutcomesResamplingOptions(ResamplingOptions):
-    """How tasks are drawn again, as options say."""
+    """Options of the resampling of tasks."""
 
     resamples: Annotated[
         int,
@@ -95,10 +95,10 @@ class OutcomesResamplingOptions(ResamplingOptions):
 
 
 def pairs_of(option: str, given: Sequence[str], example: str) -> dict[str, str]:
-    """What an option says as NAME=VALUE, several of them with commas or given again.
+    """Parse the NAME=VALUE pairs of an option, separated by commas or given repeatedly.
 
     Raises:
-        UsageError: it does not, or a name stands twice.
+        UsageError: a value has another form, or a name occurs twice.
     """
     from twinbench.errors import UsageError
 

@@ -52,7 +52,7 @@ def import_(
 ) -> None:
     """Import outcomes of models on tasks: which were resolved, at what cost; all of them or nothing.
 
-    Unknown stays unknown: an empty verdict is no failure, an empty or zero cost no price.
+    Unknown stays unknown: an empty verdict is not a failure, an empty or zero cost is not a price.
     """
     from twinbench.api.outcomes import read_outcomes
     from twinbench.outcomes.columns import parse_columns

@@ -15,7 +15,7 @@ from twinbench.display.wording import format_count
 
 
 class Hopeless(StrEnum):
-    """What becomes of tasks that no tier solved."""
+    """What is done with tasks that no tier solved."""
 
     leave_out = "leave-out"
     high = "high"
@@ -45,7 +45,7 @@ def from_outcomes(
 ) -> None:
     """Make a bank of a table of outcomes: a row a task, labelled with the lowest tier whose model solved it.
 
-    Labels are of tasks, not of steps, and the bank says so wherever its numbers are shown.
+    Labels apply to tasks, not to steps, and the bank says so wherever its numbers are shown.
     """
     from static_track.banks import from_outcomes as making
     from twinbench.api.outcomes import texts

@@ -114,7 +114,7 @@ def _refuse_before(routers: Sequence[str], predictions: Sequence[str], summary: 
     """Refuse ``--before`` where there is nothing that it could say something about.
 
     Raises:
-        UsageError: no summary is asked for, or not exactly one router.
+        UsageError: no summary is requested, or not exactly one router.
     """
     from twinbench.errors import UsageError
 

@@ -50,7 +50,7 @@ def crossval(
 ) -> None:
     """Score routers that learn on a whole bank: each row is answered by what was trained on the other folds.
 
-    Routers without a method fit are asked as they are. Beside the references stands a cascade whose settings were
+    Routers without a method fit are used as they are. Beside the references there is a cascade whose settings were
     chosen on the other folds. Exit code 1 where a router failed on every row, or could not be trained on a fold.
     """
     from static_track.crossval import cross_validate

@@ -29,7 +29,7 @@ def open_evaluator(
         chosen: the bank, and how routers are evaluated.
         plugins: limits of routers' processes.
         gateway: the gateway for routers that ask an LLM themselves.
-        routers: the routers that will be asked.
+        routers: the routers that will be called.
 
     Raises:
         UsageError: the bank, part or tokenizer set does not exist, or options contradict each other.

@@ -237,7 +237,7 @@ def change_summary(comparison: Comparison) -> str:
     """Return as Markdown what has changed between the two versions of a router that a comparison is of.
 
     Args:
-        comparison: of the version that is there now, which comes first, and of the one before.
+        comparison: the comparison of the present version, which comes first, with the previous one.
     """
     now, before = comparison.entries
     [pair] = comparison.pairs

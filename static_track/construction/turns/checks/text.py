@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from static_track.construction.turns.comparing import equal_values
+from static_track.construction.turns.comparing import values_match
 from static_track.construction.turns.evaluating import PASSED, Answer, Check, CheckContext, Evaluation, fail
 
 Texts = Annotated[tuple[str, ...], Field(min_length=1)]
@@ -44,4 +44,4 @@ class Contains(Check):
 
 
 def _equals(said: str, expected: str, *, ignore_case: bool) -> bool:
-    return equal_values(said, expected) if ignore_case else said.split() == expected.split()
+    return values_match(said, expected) if ignore_case else said.split() == expected.split()
