@@ -391,7 +391,7 @@ SHIPPED = frozenset(
     f"repair-{name}"
     for name in (
         *("plus", "times", "at-least", "length", "upper", "first"),
-        *("largest", "misspelt", "colon", "even", "sign", "discount", "average", "start"),
+        *("largest", "misspelt", "colon", "even", "sign", "discount"),
     )
 )
 """Names of the templates in the shipped bank: a repair takes a core for ten minutes, as long as fifty single calls."""
