@@ -374,7 +374,7 @@ REFUSED: list[tuple[list[str], int, str]] = [
     (
         ["{good}", "--isolation", "strict", "--plugin-image", "127.0.0.1:9/nowhere:1"],
         1,
-        "127.0.0.1:9/nowhere:1 does not",
+        "could not pull image 127.0.0.1:9/nowhere:1",
     ),
     (["{good}", "--isolation", "strict", "--plugin-wheels", "{empty}"], 2, "no .whl file"),
     (["{good}", "--plugin-image", "x"], 2, "--plugin-image and --plugin-wheels require --isolation strict"),
