@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cache
@@ -64,6 +65,8 @@ class _FoldJob:
     spec: str
     fold: Fold
     training: FoldTraining
+    folder: Path
+    """A folder of the caller, who removes it however this process ends."""
 
     def __repr__(self) -> str:
         return f"fold {self.fold.name} of {self.spec}"
@@ -77,6 +80,8 @@ class _FoldAnswer:
     """None if the router cannot be trained."""
     printed: str = ""
     """The end of what the router printed."""
+    before_failure: str | None = None
+    """The end of what it printed before it first failed; None if it did not fail, or printed nothing."""
 
 
 def predict_out_of_fold(judge: Evaluator, spec: str, folds: Folds, training: FoldTraining) -> Predictions:
@@ -96,12 +101,13 @@ def predict_out_of_fold(judge: Evaluator, spec: str, folds: Folds, training: Fol
 def _one_by_one(judge: Evaluator, spec: str, folds: Folds, training: FoldTraining) -> list[Predictions] | None:
     """Answer fold by fold; None if the router cannot be trained."""
     found = []
-    for number, fold in enumerate(folds.folds, 1):
-        judge.progress(f"{spec}, folds", number, len(folds.folds))
-        answer = _predict_fold(judge, spec, fold, training)
-        if answer is None:
-            return None
-        found.append(answer)
+    with _folds_folder() as folder:
+        for number, fold in enumerate(folds.folds, 1):
+            judge.progress(f"{spec}, folds", number, len(folds.folds))
+            answer = _predict_fold(judge, spec, fold, training, folder / str(number))
+            if answer is None:
+                return None
+            found.append(answer)
     return found
 
 
@@ -110,32 +116,36 @@ def _spread(judge: Evaluator, spec: str, folds: Folds, training: FoldTraining) -
     if judge.plugins.isolation is not None or judge.has_llm:
         what = "in strict isolation" if judge.plugins.isolation is not None else "that may ask an LLM"
         raise UsageError(f"folds of routers {what} are answered one after the other: leave out --workers")
-    jobs = [
-        _FoldJob(
-            store=judge.bank.store.root,
-            bank=judge.bank.info.name,
-            bank_sha256=judge.bank.info.sha256,
-            manifest_json=judge.manifest.model_dump_json(),
-            tokenizers=judge.tokenizers,
-            order_seed=judge.order_seed,
-            plugins=judge.plugins,
-            spec=spec,
-            fold=fold,
-            training=training,
-        )
-        for fold in folds.folds
-    ]
-    judge.progress(f"{spec}, folds", 0, len(jobs))
-    # What the processes would each compute for themselves, and keep beside the bank.
+    # What each process would otherwise compute for itself, and keep beside the bank.
     _ = judge.base_file
-    answers = collect_results(
-        Processes(training.workers),
-        jobs,
-        _answer_fold,
-        on_progress=lambda done: judge.progress(f"{spec}, folds", done, len(jobs)),
-    )
+    with _folds_folder() as folder:
+        jobs = [
+            _FoldJob(
+                store=judge.bank.store.root,
+                bank=judge.bank.info.name,
+                bank_sha256=judge.bank.info.sha256,
+                manifest_json=judge.manifest.model_dump_json(),
+                tokenizers=judge.tokenizers,
+                order_seed=judge.order_seed,
+                plugins=judge.plugins,
+                spec=spec,
+                fold=fold,
+                training=training,
+                folder=folder / str(number),
+            )
+            for number, fold in enumerate(folds.folds)
+        ]
+        judge.progress(f"{spec}, folds", 0, len(jobs))
+        answers = collect_results(
+            Processes(training.workers),
+            jobs,
+            _answer_fold,
+            on_progress=lambda done: judge.progress(f"{spec}, folds", done, len(jobs)),
+        )
     for answer in answers:
-        judge.plugins.output.add(spec, answer.printed.encode())
+        judge.plugins.output.add(spec, (answer.before_failure or answer.printed).encode())
+        if answer.before_failure is not None:
+            judge.plugins.output.note_failure(spec)
     predictions = [answer.predictions for answer in answers if answer.predictions is not None]
     return predictions if len(predictions) == len(answers) else None
 
@@ -144,8 +154,9 @@ def _answer_fold(job: _FoldJob, _: None) -> _FoldAnswer:
     """Answer one fold in a worker process."""
     judge = _open_judge(job.store, job.bank, job.bank_sha256, job.manifest_json, job.tokenizers, job.order_seed)
     judge.plugins = replace(job.plugins, output=RouterOutput())
-    predictions = _predict_fold(judge, job.spec, job.fold, job.training)
-    return _FoldAnswer(predictions, judge.plugins.output.read_output(job.spec))
+    predictions = _predict_fold(judge, job.spec, job.fold, job.training, job.folder)
+    output = judge.plugins.output
+    return _FoldAnswer(predictions, output.read_output(job.spec), output.before_failure(job.spec))
 
 
 @cache
@@ -166,21 +177,34 @@ def _open_judge(store: Path, bank: str, sha256: str, manifest_json: str, tokeniz
     )
 
 
-def _predict_fold(judge: Evaluator, spec: str, fold: Fold, training: FoldTraining) -> Predictions | None:
-    """Return a router's answers for one fold; None if the router cannot be trained."""
-    test = BankPart(None, fold.test)
+@contextmanager
+def _folds_folder() -> Iterator[Path]:
+    """Make a folder for what is trained on folds, and remove it after the block."""
     with tempfile.TemporaryDirectory(prefix="twinbench-folds-", ignore_cleanup_errors=True) as name:
-        folder = Path(name, "fold")
         Path(name).chmod(0o755)  # strict isolation reads it as another user
-        try:
-            train(judge, spec, folder, part=BankPart(None, fold.train), seed=training.seed, fit=training.fit)
-        except NotTrainableError:
-            return None
-        except TrainingError as failure:
-            why = f"fold {fold.name}: {str(failure).removesuffix('; nothing was written')}"
-            return failed_rows(judge.bank.row_nos(test), why)
-        trained = RouterSpec(spec, "artefact", str(folder), "", {})
-        return judge.ask(load_trained(trained, judge.plugins), test)
+        yield Path(name)
+
+
+def _predict_fold(judge: Evaluator, spec: str, fold: Fold, training: FoldTraining, folder: Path) -> Predictions | None:
+    """Return a router's answers for one fold; None if the router cannot be trained.
+
+    Args:
+        judge: opened.
+        spec: the router.
+        fold: what is predicted and trained on.
+        training: how.
+        folder: is made, for the trained router.
+    """
+    test = BankPart(None, fold.test)
+    try:
+        train(judge, spec, folder, part=BankPart(None, fold.train), seed=training.seed, fit=training.fit)
+    except NotTrainableError:
+        return None
+    except TrainingError as failure:
+        why = f"fold {fold.name}: {str(failure).removesuffix('; nothing was written')}"
+        return failed_rows(judge.bank.row_nos(test), why)
+    trained = RouterSpec(spec, "artefact", str(folder), "", {})
+    return judge.ask(load_trained(trained, judge.plugins), test)
 
 
 def join_predictions(parts: Iterable[Predictions]) -> Predictions:

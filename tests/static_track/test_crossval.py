@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -106,6 +107,32 @@ def test_folds_in_processes_of_their_own_give_the_same_answers(bank: Bank) -> No
     told = [[{name: entry[name] for name in kept} for entry in ran.json["routers"]] for ran in (alone, beside)]
     assert told[0] == told[1]
     assert "could not be trained" in told[1][0]["first_error"]
+
+
+PRINTS = """
+class Prints:
+    def fit(self, trajectories):
+        pass
+
+    def save(self, folder):
+        (folder / "x").touch()
+
+    def load(self, folder):
+        pass
+
+    def route(self, call):
+        print("before it fails")
+        raise KeyError
+"""
+
+
+def test_what_a_failing_router_printed_is_shown_however_many_folds_run_at_once(bank: Bank, tmp_path: Path) -> None:
+    path = tmp_path / "prints.py"
+    path.write_text(PRINTS)
+    options = ("--bank", "bank", "--folds", "2", "--resamples", "0", "--no-cache")
+    for workers in ("1", "2"):
+        ran = twinbench("static", "crossval", f"{path}:Prints", *options, "--workers", workers)
+        assert (ran.code, "before it fails" in ran.err) == (1, True), ran.err
 
 
 def test_folds_are_answered_one_after_the_other_where_a_router_may_ask_an_llm(bank: Bank) -> None:

@@ -221,7 +221,7 @@ FoldWorkersOption = Annotated[
         "--workers",
         metavar="N",
         min=1,
-        help="How many folds are trained and evaluated in parallel, each in a process of its own.",
+        help="How many folds to train and ask in parallel, as processes; not with strict isolation or a gateway.",
         rich_help_panel=Panel.ROUTER_PROCESS,
     ),
 ]
