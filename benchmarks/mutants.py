@@ -11,7 +11,6 @@ one. ``FOLDER`` keeps the results, and the same command continues; with another 
 from __future__ import annotations
 
 import ast
-import hashlib
 import os
 import random
 import shutil
@@ -21,7 +20,7 @@ import time
 import tomllib
 from argparse import ArgumentParser
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import Manager
@@ -34,6 +33,7 @@ from cosmic_ray.work_db import WorkDB, use_db
 from cosmic_ray.work_item import MutationSpec, TestOutcome, WorkItem, WorkResult
 
 from benchmarks import evidence
+from benchmarks.repeat import code_fingerprint
 
 WHAT = "mutants of the modules that hold rules, drawn by seed: how many no test notices"
 DRAWN = 200
@@ -171,15 +171,6 @@ def copy_tree(target: Path) -> None:
         shutil.copyfile(evidence.ROOT / name, target / name)
 
 
-def code_fingerprint(modules: Iterable[str]) -> str:
-    """Return a fingerprint of the mutated modules and of all tests."""
-    digest = hashlib.sha256()
-    tests = sorted((evidence.ROOT / "tests").rglob("*.py"))
-    for path in [*(evidence.ROOT / module for module in sorted(modules)), *tests]:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:12]
-
-
 def annotation_spans(module: Path) -> set[tuple[int, int]]:
     """Return the lines and columns of all annotations; with postponed evaluation a change there changes nothing."""
     spans: set[tuple[int, int]] = set()
@@ -282,7 +273,7 @@ def run(folder: Path, *, count: int | None, seed: int, workers: int, minutes: fl
         minutes: no mutant is begun later.
         modules: of ``RULES``.
     """
-    session = folder / f"{code_fingerprint(modules)}.sqlite"
+    session = folder / f"{code_fingerprint([*modules, 'tests'])}.sqlite"
     folder.mkdir(parents=True, exist_ok=True)
     fresh = not session.is_file()
     end = time.monotonic() + 60 * minutes

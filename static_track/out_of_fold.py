@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -21,7 +21,6 @@ from twinbench.executing.executor import collect_results, require_workers
 from twinbench.executing.processes import Processes
 from twinbench.plugins.limits import PluginLimits
 from twinbench.plugins.loading import load_trained
-from twinbench.plugins.output import RouterOutput
 from twinbench.plugins.spec import RouterSpec
 from twinbench.plugins.training import FitLimits, NotTrainableError, TrainingError
 from twinbench.storage.manifests import StaticManifest
@@ -153,7 +152,7 @@ def _spread(judge: Evaluator, spec: str, folds: Folds, training: FoldTraining) -
 def _answer_fold(job: _FoldJob, _: None) -> _FoldAnswer:
     """Answer one fold in a worker process."""
     judge = _open_judge(job.store, job.bank, job.bank_sha256, job.manifest_json, job.tokenizers, job.order_seed)
-    judge.plugins = replace(job.plugins, output=RouterOutput())
+    judge.plugins = job.plugins  # its output is new in each job, since none is pickled
     predictions = _predict_fold(judge, job.spec, job.fold, job.training, job.folder)
     output = judge.plugins.output
     return _FoldAnswer(predictions, output.read_output(job.spec), output.before_failure(job.spec))

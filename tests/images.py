@@ -42,9 +42,15 @@ def image_of_files(engine: Engine, contents: Mapping[str, bytes]) -> Iterator[st
             member = tarfile.TarInfo(path)
             member.size, member.mode = len(content), 0o755
             tar.addfile(member, io.BytesIO(content))
-    repository = f"twinbench-test-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    engine.client.api.import_image_from_data(written.getvalue(), repository=repository, tag="latest")
+    name = f"twinbench-test-{os.getpid()}-{uuid.uuid4().hex[:8]}:latest"
+    import_image(engine, name, written.getvalue())
     try:
-        yield f"{repository}:latest"
+        yield name
     finally:
-        engine.client.images.remove(f"{repository}:latest", force=True)
+        engine.client.images.remove(name, force=True)
+
+
+def import_image(engine: Engine, name: str, archive: bytes) -> None:
+    """Make an image of the files of a tar archive, under a name with its tag."""
+    repository, _, tag = name.partition(":")
+    engine.client.api.import_image_from_data(archive, repository=repository, tag=tag)

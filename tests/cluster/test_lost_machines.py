@@ -31,6 +31,7 @@ from tests.dynamic_track.live import (
     until,
     with_testbed,
 )
+from tests.images import import_image
 from tests.scripted.server import ScriptedServer
 from twinbench.causes import CausedError
 from twinbench.containers.engine import Engine
@@ -47,8 +48,7 @@ MACHINES = 3
 def machines(engine: Engine) -> Iterator[tuple[RayHead, dict[NamespacedNode, Engine]]]:
     with nodes_running(MACHINES) as (head, nodes):
         connected = {node: connect(node) for node in nodes}
-        repository, _, tag = IMAGE.partition(":")
-        engine.client.api.import_image_from_data(with_testbed(tiny_file_system()), repository=repository, tag=tag)
+        import_image(engine, IMAGE, with_testbed(tiny_file_system()))
         content = b"".join(
             engine.client.images.get(IMAGE).save(named=True)
         )  # imported twice, it would be another image

@@ -28,6 +28,7 @@ from tests.dynamic_track.live import (
     until,
     with_testbed,
 )
+from tests.images import import_image
 from tests.scripted.server import ScriptedServer
 from twinbench.containers.engine import Engine
 from twinbench.containers.labels import LEASE_RUN, NAMESPACE, NODE_LEASE, container_namespace
@@ -47,8 +48,7 @@ def head(engine: Engine) -> Iterator[RayHead]:
 @pytest.fixture(scope="module")
 def image(engine: Engine) -> Iterator[str]:
     name = f"on-a-node-{os.getpid()}:latest"
-    repository, _, tag = name.partition(":")
-    engine.client.api.import_image_from_data(with_testbed(tiny_file_system()), repository=repository, tag=tag)
+    import_image(engine, name, with_testbed(tiny_file_system()))
     yield name
     engine.remove_image(name)
 

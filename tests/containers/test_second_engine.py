@@ -16,6 +16,7 @@ from tests.cli.commands import spawned
 from tests.containers.registry import tiny_file_system
 from tests.containers.running import SMALL, loses_connections, refused, said
 from tests.containers.second_engine import SecondEngine, second_engine_running
+from tests.images import import_image
 from twinbench.causes import Cause
 from twinbench.checks import Status
 from twinbench.containers.engine import ContainerLostError, Engine, EngineLostError
@@ -37,8 +38,7 @@ def second(engine: Engine) -> Iterator[SecondEngine]:
 
 def load_tiny(connected: Engine) -> None:
     if not connected.has_image(TINY):
-        name, _, tag = TINY.partition(":")
-        connected.client.api.import_image_from_data(tiny_file_system(), repository=name, tag=tag)
+        import_image(connected, TINY, tiny_file_system())
 
 
 def test_an_engine_without_images_is_said_to_have_none(second: SecondEngine) -> None:

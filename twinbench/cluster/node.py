@@ -72,7 +72,7 @@ class NodeActor:
         """Check the node's Docker engine, and listen at the node's own address.
 
         Returns:
-            ``address`` and ``port``, ``name`` of the machine and its ``processes``; or ``refused``, the reason why the
+            ``address`` and ``port``, and the ``name`` of the machine; or ``refused``, the reason why the
             node takes no cases.
         """
         import ray.util

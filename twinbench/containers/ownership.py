@@ -95,15 +95,15 @@ def _list_orphaned(engine: Engine) -> list[tuple[OrphanedContainer, Container]]:
     for container in containers:
         marks: Mapping[str, str] = container.labels
         # Containers that were started before there were namespaces have no such label: they count as without a name.
-        if marks.get(NAMESPACE, "") == mine and (why := _why_abandoned(marks)) is not None:
+        if marks.get(NAMESPACE, "") == mine and (why := _why_orphaned(marks)) is not None:
             told = OrphanedContainer(str(container.name), marks[ROLE], marks.get(RUN, ""), marks.get(CASE, ""), why)
             found.append((told, container))
     return found
 
 
-def _why_abandoned(marks: Mapping[str, str]) -> str | None:
+def _why_orphaned(marks: Mapping[str, str]) -> str | None:
     if time.time() > float(marks.get(DEADLINE, "0")):
         return "its deadline has passed"
     if marks.get(MACHINE) != boot_and_pid_namespace_id():
-        return None  # processes of another machine, or of another PID container_namespace, cannot be seen from here
+        return None  # processes of another machine, or of another PID namespace, cannot be seen from here
     return None if is_alive(marks.get(PROCESS, "")) else "the process that made it has ended"

@@ -29,6 +29,7 @@ from tests.dynamic_track.live import (
     until,
     with_testbed,
 )
+from tests.images import import_image
 from tests.scripted.server import ScriptedServer
 from twinbench.containers.engine import Engine
 from twinbench.containers.labels import RUN
@@ -46,8 +47,7 @@ def test_cases_are_spread_over_engines_and_those_of_a_lost_one_go_on_on_the_othe
     tmp_path: Path, rehearsal: Sequence[Task], engine: Engine, killing: Victims
 ) -> None:
     run, image = tmp_path / f"spread-{tmp_path.name}", f"spread-{os.getpid()}:latest"
-    repository, _, tag = image.partition(":")
-    engine.client.api.import_image_from_data(with_testbed(tiny_file_system()), repository=repository, tag=tag)
+    import_image(engine, image, with_testbed(tiny_file_system()))
     try:
         with second_engine_running() as second, ScriptedServer(by_step(STEPS)) as server:
             there = second.connect()

@@ -32,6 +32,7 @@ from tests.dynamic_track.live import (
     until,
     with_testbed,
 )
+from tests.images import import_image
 from tests.scripted.server import ScriptedServer
 from twinbench.causes import Cause
 from twinbench.containers.engine import Engine
@@ -117,9 +118,7 @@ def test_an_engine_that_is_restarted_in_the_middle_of_a_run_loses_cases_and_no_m
     script = by_step([said("ls"), said("ls", after_s=1.5), said("ls"), said(LEAVES)])
     with second_engine_running() as second, ScriptedServer(script) as server:
         with second.connect() as connected:
-            connected.client.api.import_image_from_data(
-                with_testbed(tiny_file_system()), repository="tiny", tag="latest"
-            )
+            import_image(connected, "tiny:latest", with_testbed(tiny_file_system()))
         words = run_arguments(
             server.api_base, run, *every, "--image", "tiny:latest", "--grade", "none", "--workers", "3", only=""
         )
