@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import cached_property, partial
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from static_track import references
@@ -360,6 +362,8 @@ class Evaluator:
         with self.scorer() as scorer:
             predictions = [self._predictions(each, scorer) for each in wanted]
             self.progress("scoring", 0, None)
+            if parts:  # importing numpy takes as long as scoring in DuckDB, which leaves Python's lock to it
+                Thread(target=import_module, args=("static_track.intervals",)).start()
             scorer.load(predictions)
             kept: dict[str, CachedScore] = {}
             scores = scorer.scores()

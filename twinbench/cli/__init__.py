@@ -8,14 +8,15 @@ import io
 import os
 import sys
 from collections import UserDict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 import typer.main
+from typer.models import CommandInfo
 
 from twinbench.cli.help import Command, Group
 from twinbench.cli.signals import interrupt_on_signals, received_exit_code
@@ -64,13 +65,17 @@ _COMMANDS = {
 """Commands and groups by their first word on the command line."""
 
 
-class _Commands(UserDict[str, Any]):
-    """The commands by name, each loaded on first use, so that a score need not import what a live run imports."""
+class _LazyCommands(UserDict[str, Any]):
+    """Commands by name, each made on first use: a score needs neither what a live run imports nor other commands."""
+
+    def __init__(self, factories: Mapping[str, Callable[[], Any]]) -> None:
+        super().__init__(factories)
+        self._made: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
-        if self.data[name] is None:
-            self.data[name] = _load(name)
-        return self.data[name]
+        if name not in self._made:
+            self._made[name] = self.data[name]()
+        return self._made[name]
 
 
 @cache
@@ -78,16 +83,47 @@ def _load(name: str) -> Any:
     """Import a command or group and return it as typer's object; done once, even for several command lines."""
     part = _COMMANDS[name]
     module = import_module(f"twinbench.cli.{part.module}")
-    alone = typer.Typer(rich_markup_mode=None)
-    alone.callback()(lambda: None)
-    if part.is_group:
-        for group in (module.app, *(each.typer_instance for each in module.app.registered_groups)):
-            for registered in group.registered_commands if group is not None else ():
-                registered.cls = Command
-        alone.add_typer(module.app, name=name, help=part.about)
-    else:
+    if not part.is_group:
+        alone = _empty_app()
         alone.command(name, cls=Command, help=part.about)(getattr(module, name))
-    return typer.main.get_group(alone).commands[name]
+        return typer.main.get_group(alone).commands[name]
+    return _make_group(name, module.app, part.about)
+
+
+def _make_group(name: str, app: typer.Typer, about: str | None = None) -> Any:
+    """Return a group as typer's object, but with commands that are made on first use; typer would make all of them."""
+    commands, groups = app.registered_commands, app.registered_groups
+    app.registered_commands, app.registered_groups = [], []
+    alone = _empty_app()
+    alone.add_typer(app, name=name)
+    if about is not None:
+        alone.registered_groups[0].help = about
+    group: Any = typer.main.get_group(alone).commands[name]
+    factories = {_command_name(each): partial(_make_command, each) for each in commands}
+    for each in groups:
+        assert each.name is not None  # noqa: S101 - all are named where they are added
+        assert each.typer_instance is not None  # noqa: S101 - as typer itself asserts
+        factories[each.name] = partial(_make_group, each.name, each.typer_instance)
+    group.commands = _LazyCommands(factories)
+    return group
+
+
+def _command_name(registered: CommandInfo) -> str:
+    assert registered.callback is not None  # noqa: S101 - as typer itself asserts
+    return registered.name or typer.main.get_command_name(registered.callback.__name__)
+
+
+def _make_command(registered: CommandInfo) -> Any:
+    registered.cls = Command
+    alone = _empty_app()
+    alone.registered_commands.append(registered)
+    return typer.main.get_group(alone).commands[_command_name(registered)]
+
+
+def _empty_app() -> typer.Typer:
+    app = typer.Typer(rich_markup_mode=None)
+    app.callback()(lambda: None)
+    return app
 
 
 class _Root(Group):
@@ -95,7 +131,7 @@ class _Root(Group):
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        self.commands = _Commands(dict.fromkeys(_COMMANDS))
+        self.commands = _LazyCommands({name: partial(_load, name) for name in _COMMANDS})
 
     def summary(self, name: str) -> tuple[str | None, str]:
         """Return no panel, and the command's summary without loading the command."""
@@ -135,7 +171,7 @@ def run() -> None:
     """Run the command line of this process, and exit with its exit code."""
     # Importing modules makes many objects and no garbage; collecting at the default threshold, and once more at exit,
     # takes a tenth of a short command's time.
-    gc.set_threshold(50_000)
+    gc.set_threshold(200_000)
     with interrupt_on_signals():
         code = exit_code()
         gc.freeze()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from statistics import NormalDist
 
 import numpy as np
@@ -31,8 +32,23 @@ def bca_intervals(distribution: Distribution, level: float) -> Floats:
             moved = bias[number] + _student_quantile(_NORMAL.inv_cdf(share), float(freedom[number]))
             place = _NORMAL.cdf(bias[number] + moved / (1 - acceleration[number] * moved))
             at.append(round(place, 12))  # the last digits of erfc and of long sums differ between machines
-        ends[number] = np.quantile(distribution.resampled[:, number], at)
+        ends[number] = _quantiles(distribution.resampled[:, number], at)
     return ends
+
+
+def _quantiles(values: Floats, shares: Sequence[float]) -> Floats:
+    """Return quantiles by linear interpolation, as ``numpy.quantile`` does; NaN if a value is NaN.
+
+    ``numpy.quantile`` imports ``numpy.ma`` when it is first called, which takes longer than all intervals of a table.
+    """
+    last = len(values) - 1
+    places = np.array(shares) * last
+    below = np.floor(places).astype(np.intp)
+    above = np.minimum(below + 1, last)
+    ordered = np.partition(values, [*below, *above, last])  # NaN is sorted last
+    if np.isnan(ordered[last]):
+        return np.full(len(places), np.nan)
+    return np.asarray(ordered[below] + (places - below) * (ordered[above] - ordered[below]))
 
 
 def p_values(distribution: Distribution) -> Floats:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
 from twinbench.statistics import Resampling
@@ -38,23 +41,59 @@ def swap_test(
         Shape (statistics,). If no swap has so large a difference, the p-value is that of a normal tail, at most 1 /
         (resamples + 1).
     """
-    totals = [by_block(clusters, sample).sum(axis=0) for sample in (first, second)]
-    found = np.abs(statistic(totals[0]) - statistic(totals[1]))
-    flat = by_block(clusters, first - second).reshape(len(clusters), -1)
-    whole, scale = scale_to_integers(flat, len(clusters))
+    return swap_tests(clusters, [(first, second)], statistic, resampling)[0]
+
+
+def swap_tests(
+    clusters: Clusters, pairs: Sequence[tuple[Floats, Floats]], statistic: Statistic, resampling: Resampling
+) -> list[Floats]:
+    """Return the p-values of ``swap_test`` for several pairs of routers over the same clusters.
+
+    The same clusters are swapped for all pairs, so the p-values of a pair do not depend on the others.
+    """
+    samples = [_SwappedPair.of(clusters, first, second, statistic) for first, second in pairs]
     generator = np.random.PCG64(resampling.seed)
     words = -(-len(clusters) // 64)
-    moves = []
-    for count in split_into_batches(resampling.resamples, resamples_per_batch(clusters, flat)):
+    size = resamples_per_batch(clusters, samples[0].moves)
+    for count in split_into_batches(resampling.resamples, size):
         raw = np.asarray(generator.random_raw(count * words), "<u8").view(np.uint8).reshape(count, -1)
-        bits = np.unpackbits(raw, axis=1)[:, : len(clusters)].astype(np.float64)
-        moves.append(((bits @ whole) * scale).reshape(count, *totals[0].shape))
-    moved = np.concatenate(moves)
-    differences = statistic(totals[0] - moved) - statistic(totals[1] + moved)
-    as_large = np.count_nonzero(~(np.abs(differences) < found - _ROUNDING * (1 + found)), axis=0)
-    least = 1 / (resampling.resamples + 1)
-    p = (1 + as_large) * least
-    with np.errstate(divide="ignore", invalid="ignore"):
-        distance = np.where(as_large == 0, found / np.std(differences, axis=0), 0.0)
-    tails = np.array([two_sided_p(float(each)) for each in np.nan_to_num(distance, posinf=0.0)])
-    return np.asarray(np.where(as_large == 0, np.minimum(least, tails), p))
+        swapped = np.unpackbits(raw, axis=1)[:, : len(clusters)].astype(np.float64)
+        for sample in samples:
+            sample.add(swapped, statistic)
+    return [sample.p_values(resampling.resamples) for sample in samples]
+
+
+@dataclass(frozen=True)
+class _SwappedPair:
+    """Two routers, and the differences between them where they are swapped at random."""
+
+    totals: tuple[Floats, Floats]
+    """The sums of each router; shape (blocks, columns)."""
+    found: Floats
+    """The observed differences, without sign; shape (statistics,)."""
+    moves: Floats
+    """What swapping a cluster takes from the first router, as integers; shape (clusters, blocks · columns)."""
+    scale: Floats
+    differences: list[Floats]
+    """The differences between swapped routers, by batch; shape (resamples, statistics)."""
+
+    @classmethod
+    def of(cls, clusters: Clusters, first: Floats, second: Floats, statistic: Statistic) -> _SwappedPair:
+        one, other = (by_block(clusters, sample).sum(axis=0) for sample in (first, second))
+        flat = by_block(clusters, first - second).reshape(len(clusters), -1)
+        return cls((one, other), np.abs(statistic(one) - statistic(other)), *scale_to_integers(flat, len(clusters)), [])
+
+    def add(self, swapped: Floats, statistic: Statistic) -> None:
+        """Add swaps; shape (resamples, clusters), 1 where the two are swapped."""
+        one, other = self.totals
+        moved = ((swapped @ self.moves) * self.scale).reshape(len(swapped), *one.shape)
+        self.differences.append(statistic(one - moved) - statistic(other + moved))
+
+    def p_values(self, resamples: int) -> Floats:
+        differences = np.concatenate(self.differences)
+        as_large = np.count_nonzero(~(np.abs(differences) < self.found - _ROUNDING * (1 + self.found)), axis=0)
+        least = 1 / (resamples + 1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            distance = np.where(as_large == 0, self.found / np.std(differences, axis=0), 0.0)
+        tails = np.array([two_sided_p(float(each)) for each in np.nan_to_num(distance, posinf=0.0)])
+        return np.asarray(np.where(as_large == 0, np.minimum(least, tails), (1 + as_large) * least))
