@@ -109,12 +109,15 @@ def cross_validate(
         resampling: how trajectories are drawn again; None: no intervals and no ranks.
 
     Raises:
-        UsageError: no router, one twice, or one that does not exist, was trained already, or needs another bank.
+        UsageError: no router, one twice, or one that does not exist, was trained already, or needs another bank;
+            or routers that cannot be trained in several processes, which are wanted.
     """
     judge.bank.require_labels()
     if not specs or len(set(specs)) < len(specs):
         raise UsageError("name the routers to cross-validate, each once, such as ordinal knn")
-    lines = [_line(judge, spec, folds, training or FoldTraining()) for spec in specs]
+    training = training or FoldTraining()
+    training.require_spreadable(judge)  # also where all results are cached
+    lines = [_line(judge, spec, folds, training) for spec in specs]
     if CASCADE not in specs:
         lines.append(_cascade_line(judge, folds))
     entries, sample = judge.entries(lines, resampling)

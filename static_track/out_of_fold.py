@@ -49,6 +49,16 @@ class FoldTraining:
         except ValueError as error:
             raise UsageError(str(error)) from None
 
+    def require_spreadable(self, judge: Evaluator) -> None:
+        """Check that an evaluator's routers can be trained and asked in several processes, if several are wanted.
+
+        Raises:
+            UsageError: they run in strict isolation, or may ask an LLM.
+        """
+        if self.workers > 1 and (judge.plugins.isolation is not None or judge.has_llm):
+            what = "in strict isolation" if judge.plugins.isolation is not None else "that may ask an LLM"
+            raise UsageError(f"folds of routers {what} are answered one after the other: leave out --workers")
+
 
 @dataclass(frozen=True)
 class _FoldJob:
@@ -91,6 +101,7 @@ def predict_out_of_fold(judge: Evaluator, spec: str, folds: Folds, training: Fol
     Raises:
         UsageError: several workers are wanted, and routers run in strict isolation or may ask an LLM.
     """
+    training.require_spreadable(judge)
     found = (
         _one_by_one(judge, spec, folds, training) if training.workers == 1 else _spread(judge, spec, folds, training)
     )
@@ -112,9 +123,6 @@ def _one_by_one(judge: Evaluator, spec: str, folds: Folds, training: FoldTrainin
 
 def _spread(judge: Evaluator, spec: str, folds: Folds, training: FoldTraining) -> list[Predictions] | None:
     """Answer several folds at once; None if the router cannot be trained."""
-    if judge.plugins.isolation is not None or judge.has_llm:
-        what = "in strict isolation" if judge.plugins.isolation is not None else "that may ask an LLM"
-        raise UsageError(f"folds of routers {what} are answered one after the other: leave out --workers")
     # What each process would otherwise compute for itself, and keep beside the bank.
     _ = judge.base_file
     with _folds_folder() as folder:

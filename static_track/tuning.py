@@ -54,6 +54,8 @@ class Tried:
     """Cost of all rows plus the penalty of each trajectory that does not pass, in USD."""
     errors: int
     """Rows without a decision."""
+    first_error: str | None
+    """Why the first of these rows has none; None if every row has a decision."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -124,11 +126,16 @@ def tune(
         raise UsageError(f"by={by!r}: settings are chosen by one of {', '.join(CRITERIA)}")
     grid = _grid(spec, values)
     specs = [_with_settings(spec, settings) for settings in grid]
-    answers = _predictions(judge, spec, grid, specs, folds, training or FoldTraining())
+    training = training or FoldTraining()
+    if folds is not None:
+        training.require_spreadable(judge)
+    answers = _predictions(judge, spec, grid, specs, folds, training)
     penalty = float(live_manifest().unresolved_penalty_usd)
     tried = [
-        Tried(settings, name, scores, cost_usd + penalty * failed, errors)
-        for settings, name, (scores, cost_usd, failed, errors) in zip(grid, specs, _scores(judge, answers), strict=True)
+        Tried(settings, name, scores, cost_usd + penalty * failed, errors, next(iter(answer.errors.values()), None))
+        for settings, name, answer, (scores, cost_usd, failed, errors) in zip(
+            grid, specs, answers, _scores(judge, answers), strict=True
+        )
     ]
     tried.sort(key=lambda each: (each.errors, _worth(each, by)))
     enough = [each for each in tried if traj_pass is None or (each.scores["traj_pass"] or 0.0) >= traj_pass]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from static_track.banks.embedded import embedded_recordings
+from static_track.banks.embedded_names import EMBEDDED
 from static_track.construction.build_directory import BuildDirectory, open_directory
 from static_track.construction.build_work import BuildState, BuildWork, Listener, UnfinishedTask, ignore_progress
 from static_track.construction.ladder import Ladder
@@ -33,6 +34,7 @@ from twinbench.construction.finding import EXECUTORS, find_factory
 from twinbench.construction.proposing import Proposer
 from twinbench.display.frames import Tabular
 from twinbench.display.progress import Progress, no_progress
+from twinbench.display.wording import did_you_mean
 from twinbench.errors import TwinbenchError, UsageError
 from twinbench.executing.ray_cluster import RayCluster
 from twinbench.fingerprint import canonical_json
@@ -206,9 +208,19 @@ def rebuild(
 
 
 def _recordings_file(named: Path) -> Path:
-    """Return a file of recordings: the path as it is, or that of an embedded bank if there is no such file."""
-    embedded = None if named.exists() else embedded_recordings(str(named))
-    return embedded or named
+    """Return a file of recordings: the path as it is, or that of an embedded bank if there is no such file.
+
+    Raises:
+        UsageError: there is neither.
+    """
+    if named.exists():
+        return named
+    embedded = embedded_recordings(str(named))
+    if embedded is None:
+        names = [name for name in EMBEDDED if embedded_recordings(name) is not None]
+        known = did_you_mean(str(named), names) or f"; embedded banks with recordings: {', '.join(names)}"
+        raise UsageError(f"no file of recordings {named}{known}")
+    return embedded
 
 
 def _run_build(

@@ -108,14 +108,21 @@ class NamespacedNode:
         for process in self.processes(name):
             process.send_signal(number)
 
-    def remove(self) -> None:
-        """End everything in it; its first process takes the others with it."""
+    def stop(self) -> None:
+        """End everything in it, its network too; its engine's images stay, and it can be started again."""
         if self._popen is not None:
             self.signal_all("dockerd", signal.SIGCONT)
-            self._popen.kill()
+            self._popen.kill()  # its first process takes the others with it
             self._popen.wait()
+            self._popen = None
         subprocess.run(["ip", "netns", "del", self.name], check=False, capture_output=True)
         subprocess.run(["ip", "link", "del", self._link], check=False, capture_output=True)
+        for name in ("ray.log", "pid"):
+            (self.folder / name).unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """End everything in it, and remove its files."""
+        self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

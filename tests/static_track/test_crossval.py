@@ -10,6 +10,7 @@ import pytest
 import twinbench as tb
 from static_track.banks.bank import Bank
 from static_track.banks.splits import WHOLE_BANK
+from static_track.crossval import cross_validate
 from static_track.evaluator import Evaluator
 from static_track.folds import Folds, folds_by_group, folds_by_workload
 from static_track.out_of_fold import FoldTraining, predict_out_of_fold
@@ -142,6 +143,9 @@ def test_folds_are_answered_one_after_the_other_where_a_router_may_ask_an_llm(ba
     folds = folds_by_group(bank, WHOLE_BANK, 2, 0)
     with pytest.raises(UsageError, match="that may ask an LLM are answered one after the other: leave out --workers"):
         predict_out_of_fold(WithLlm(bank), "ordinal", folds, FoldTraining(workers=2))
+    cross_validate(Evaluator(bank), ["depth-rule"], folds)
+    with pytest.raises(UsageError, match="leave out --workers"):  # also where the answers are cached
+        cross_validate(WithLlm(bank), ["depth-rule"], folds, training=FoldTraining(workers=2))
     with pytest.raises(UsageError, match="at least 1, not 0"):
         FoldTraining(workers=0)
 

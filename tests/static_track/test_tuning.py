@@ -65,3 +65,31 @@ def test_the_criterion_and_the_wanted_share_decide(banked: Store, tmp_path: Path
     worst = twinbench(*tune[:5], "--set", "start=low", "--set", "up=0", "--traj-pass", "100")
     assert worst.code == 1
     assert "no setting of cascade reaches that" in worst.err
+
+
+def test_why_a_setting_failed_is_said(banked: Store, tmp_path: Path) -> None:
+    path = tmp_path / "picky.py"
+    path.write_text(PICKY)
+    ran = twinbench("router", "tune", f"{path}:Picky", "--bank", "bank", "--set", "wants=0,1,2", "--folds", "2")
+    assert ran.code == 0
+    assert (
+        f"warning: {path}:Picky?wants=1 and 1 more failed: route raised LookupError: not for me (picky.py, line 8)"
+        in ran.err
+    )
+    found = tb.tune(f"{path}:Picky", "bank", values={"wants": [0, 1]}, plugins=limits())
+    assert [each.first_error for each in found.tried] == [
+        None,
+        "route raised LookupError: not for me (picky.py, line 8)",
+    ]
+
+
+PICKY = """
+class Picky:
+    def __init__(self, wants: int = 0):
+        self.wants = wants
+
+    def route(self, call):
+        if self.wants:
+            raise LookupError("not for me")
+        return call.candidates[0]
+"""

@@ -21,6 +21,7 @@ from twinbench.cli.plugin_options import FitOptions, FoldWorkersOption, PluginOp
 from twinbench.cli.static.evaluating import open_evaluator
 
 _MOST_SHOWN = 10
+_MOST_REASONS = 5
 
 
 class Criterion(StrEnum):
@@ -117,6 +118,11 @@ def tune(
         ]
         title = f"Settings of {router} on {found.bank}"
         print_table(Table(title, columns, shown, notes, caveat=found.caveat), form, output)
+    failing = [each for each in found.tried if each.first_error is not None]
+    for reason in list(dict.fromkeys(each.first_error for each in failing))[:_MOST_REASONS]:
+        specs = [each.spec for each in failing if each.first_error == reason]
+        others = "" if len(specs) == 1 else f" and {len(specs) - 1} more"
+        typer.echo(make_printable(f"warning: {specs[0]}{others} failed: {reason}"), err=True)
     if found.chosen is None:
         typer.echo(make_printable(f"error: no setting of {router} reaches that without errors"), err=True)
         raise typer.Exit(1)

@@ -348,6 +348,11 @@ def test_options_that_go_together_or_not(tmp_path: Path) -> None:
         ((config, "--out", tmp_path, "--usd", "much"), "--usd much"),
         ((config, "--out", tmp_path, "--assume-steps", "3"), "--assume-steps needs --dry-run"),
         ((tmp_path / "no.toml", "--out", tmp_path), "no file"),
+        (("--recordings", "small-model", "--out", tmp_path), "did you mean 'small-models'?"),
+        (
+            ("--recordings", tmp_path / "no", "--out", tmp_path),
+            "with recordings: rehearsal, small-models",
+        ),
     ):
         ran = twinbench("bank", "build", *arguments)
         assert ran.code == 2

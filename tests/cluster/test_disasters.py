@@ -1,0 +1,262 @@
+"""Rehearsals on three machines, of which one is lost or joins at ten moments: the same results as with threads."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from docker.errors import DockerException
+
+from tests.cli.commands import SCRIPT
+from tests.cluster.namespaced_nodes import CASES_AT_ONCE, NamespacedNode, nodes_running
+from tests.cluster.ray_head import ENVIRONMENT, RayHead
+from tests.containers.running import loses_connections
+from tests.dynamic_track.live import Done, until
+from twinbench.calls.journal import read_journal
+from twinbench.causes import CausedError
+from twinbench.containers.engine import Engine
+from twinbench.containers.labels import NODE_LEASE
+
+pytestmark = [*loses_connections, pytest.mark.acceptance, pytest.mark.usefixtures("rehearsal")]
+
+MACHINES = 3
+MOMENTS = int(os.environ.get("XM", "10"))
+ROUTERS = ("always-mid", "round-robin")
+TASKS = tuple(f"rehearsal__{name}" for name in ("slotbook-17", "boxsweep-86", "gatelist-31"))
+TASKS += tuple(f"rehearsal__{name}" for name in ("tidecache-41", "rowjoin-85", "inkbuffer-29"))
+
+Cluster = tuple[RayHead, list[NamespacedNode]]
+Results = Mapping[str, Any]
+
+
+def words(runs: Path, only: Sequence[str], head: RayHead | None) -> list[str]:
+    """The command line of a rehearsal, on the cluster or with threads."""
+    found = ["rehearse", *ROUTERS, "--runs", str(runs), "--json", "--resamples", "0"]
+    found += [word for task in only for word in ("--only", task)]
+    if head is not None:
+        found += ["--executor", "ray", "--ray-address", head.address, "--workers", str(CASES_AT_ONCE)]
+    return found
+
+
+def start(runs: Path, only: Sequence[str], head: RayHead | None) -> subprocess.Popen[str]:
+    """Start a rehearsal."""
+    return subprocess.Popen(
+        [str(SCRIPT), *words(runs, only, head)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **ENVIRONMENT},
+    )
+
+
+def results(runs: Path) -> Results:
+    """What each case of each router came to: decisions, cost, patch and verdict."""
+    found: dict[str, Any] = {}
+    for plan in sorted(runs.glob("*/seed-*/plan.json")):
+        run = plan.parent
+        lines = list(read_journal(run / "journal"))
+        for folder in sorted(run.glob("cases/*/1")):
+            task = folder.parent.name
+            own = [(line.kind, line.fields) for line in lines if line.fields.get("case") == task]
+            [verdict] = {fields["resolved"] for kind, fields in own if kind == "verdict"}
+            case = Done(run, task).case
+            found[f"{run.parent.name} {task}"] = (
+                [fields["candidate"] for kind, fields in own if kind == "decision"],
+                case["exit_status"],
+                case["cost_usd"],
+                verdict,
+            )
+    return found
+
+
+def spent_beyond(runs: Path) -> Decimal:
+    """What was spent on attempts that came to nothing, over all routers: spend less the cases' costs."""
+    beyond = Decimal(0)
+    for plan in runs.glob("*/seed-*/plan.json"):
+        costs = [Decimal(str(Done(plan.parent, task).case["cost_usd"])) for task in TASKS]
+        settled = [
+            Decimal(str(line.fields["cost_usd"]))
+            for line in read_journal(plan.parent / "journal")
+            if line.kind == "settle"
+        ]
+        beyond += sum(settled) - sum(costs)
+    return beyond
+
+
+def check(runs: Path, done: subprocess.Popen[str], expected: Results) -> str:
+    """Compare a rehearsal's results with those of threads, and audit it; returns what it wrote to standard error."""
+    out, err = done.communicate(timeout=900)
+    assert done.returncode == 0, err
+    assert sum(each["infra"] for each in json.loads(out)["runs"]) == 0, err
+    assert results(runs) == expected
+    for plan in runs.glob("*/seed-*/plan.json"):
+        audit = subprocess.run(
+            [str(SCRIPT), "dynamic", "audit", str(plan.parent), "--json"], capture_output=True, text=True, check=False
+        )
+        failed = [each for each in json.loads(audit.stdout)["checks"] if each["status"] == "fail"]
+        assert failed == [], failed
+    assert "state-dump" not in err
+    return err
+
+
+def engine_of(node: NamespacedNode) -> Engine:
+    """A connection to a node's engine, once it answers."""
+    found: list[Engine] = []
+
+    def answers() -> bool:
+        try:
+            found.append(Engine.connect(node.engine_address))
+        except CausedError:
+            return False
+        return True
+
+    until(answers, 120)
+    return found[0]
+
+
+def containers_on(node: NamespacedNode) -> int:
+    """How many containers of runs are on a node; -1 if its engine does not answer."""
+    try:
+        with engine_of(node) as engine:
+            return len(engine.client.containers.list(all=True, filters={"label": NODE_LEASE}, ignore_removed=True))
+    except (DockerException, OSError):
+        return -1
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    """The results with threads, which also build the tasks' images."""
+    runs = tmp_path_factory.mktemp("threads")
+    _, err = (process := start(runs, TASKS, None)).communicate(timeout=900)
+    assert process.returncode == 0, err
+    found = results(runs)
+    assert len(found) == len(TASKS) * len(ROUTERS)
+    assert len({verdict for *_, verdict in found.values()}) == 2, "some are resolved, and some are not"
+    return found
+
+
+@pytest.fixture(scope="module")
+def cluster(engine: Engine, expected: Results) -> Iterator[Cluster]:
+    """Three machines, which have the images of this machine's engine, as after a first run on them."""
+    tags = [tag for image in engine.client.images.list() for tag in image.tags]
+    wanted = [tag for tag in tags if any(task.partition("__")[2] in tag for task in TASKS)]
+    with nodes_running(MACHINES) as (head, nodes):
+        for node in nodes:
+            engine_of(node).close()
+            with subprocess.Popen(["docker", "save", *wanted], stdout=subprocess.PIPE) as saving:
+                load = ["docker", "--host", node.engine_address, "load", "--quiet"]
+                subprocess.run(load, stdin=saving.stdout, check=True, capture_output=True)
+        yield head, nodes
+
+
+@pytest.fixture(scope="module")
+def undisturbed_s(cluster: Cluster, expected: Results, tmp_path_factory: pytest.TempPathFactory) -> float:
+    """How long a rehearsal takes on all three machines, of which none is lost."""
+    head, _ = cluster
+    runs = tmp_path_factory.mktemp("undisturbed")
+    began = time.monotonic()
+    check(runs, start(runs, TASKS, head), expected)
+    return time.monotonic() - began
+
+
+def lose_raylet(node: NamespacedNode) -> None:
+    node.signal_all("raylet", signal.SIGKILL)
+
+
+def lose_link(node: NamespacedNode) -> None:
+    node.set_link("down")
+
+
+def hang_engine(node: NamespacedNode) -> None:
+    node.signal_all("dockerd", signal.SIGSTOP)
+
+
+@pytest.mark.parametrize("strike", [lose_raylet, lose_link, hang_engine], ids=["raylet", "link", "engine"])
+def test_a_machine_that_is_lost_at_any_moment_changes_no_result(
+    strike: Callable[[NamespacedNode], None],
+    tmp_path: Path,
+    cluster: Cluster,
+    expected: Results,
+    undisturbed_s: float,
+) -> None:
+    head, nodes = cluster
+    for number in range(MOMENTS):
+        node = nodes[number % MACHINES]
+        runs = tmp_path / str(number)
+        process = start(runs, TASKS, head)
+        struck = threading.Timer(undisturbed_s * (number + 0.5) / MOMENTS, strike, [node])
+        struck.start()
+        began = time.monotonic()
+        err = check(runs, process, expected)
+        took = time.monotonic() - began
+        struck.join()
+        print(
+            f"evidence: {strike.__name__} at {100 * (number + 0.5) / MOMENTS:.0f} % of {undisturbed_s:.0f} s: "
+            f"{took:.0f} s, {err.count('is lost')} lost, {spent_beyond(runs):.4f} USD for attempts that came to nothing"
+        )
+        node.stop()
+        node.start()
+        until(lambda node=node: containers_on(node) == 0, 120)  # type: ignore[misc]
+
+
+def test_a_driver_that_is_killed_at_any_moment_goes_on_to_the_same_results(
+    tmp_path: Path, cluster: Cluster, expected: Results, undisturbed_s: float
+) -> None:
+    head, nodes = cluster
+    for number in range(MOMENTS):
+        runs = tmp_path / str(number)
+        first = start(runs, TASKS, head)
+        time.sleep(undisturbed_s * (number + 0.5) / MOMENTS)
+        first.kill()
+        first.communicate()
+        began = time.monotonic()
+        check(runs, start(runs, TASKS, head), expected)
+        took = time.monotonic() - began
+        until(lambda: sum(containers_on(node) for node in nodes) == 0, 60)
+        print(
+            f"evidence: driver killed at {100 * (number + 0.5) / MOMENTS:.0f} % of {undisturbed_s:.0f} s: {took:.0f} s "
+            f"more, {spent_beyond(runs):.4f} USD for attempts that came to nothing"
+        )
+
+
+def test_a_machine_that_joins_at_any_moment_changes_no_result(
+    tmp_path: Path, cluster: Cluster, expected: Results, undisturbed_s: float
+) -> None:
+    head, nodes = cluster
+    for number in range(MOMENTS):
+        node = nodes[number % MACHINES]
+        node.stop()
+        runs = tmp_path / str(number)
+        process = start(runs, TASKS, head)
+        joining = threading.Timer(undisturbed_s * number / MOMENTS, node.start)
+        joining.start()
+        began = time.monotonic()
+        err = check(runs, process, expected)
+        took = time.monotonic() - began
+        joining.join()
+        print(
+            f"evidence: node started at {100 * number / MOMENTS:.0f} % of {undisturbed_s:.0f} s: {took:.0f} s, "
+            f"{err.count('joined: ')} joined"
+        )
+        until(lambda node=node: containers_on(node) == 0, 120)  # type: ignore[misc]
+
+
+def test_all_tasks_come_to_the_same_as_with_threads(tmp_path: Path, cluster: Cluster) -> None:
+    head, _ = cluster
+    tasks = ["rehearsal__*"]
+    _, err = (process := start(tmp_path / "threads", tasks, None)).communicate(timeout=1800)
+    assert process.returncode == 0, err
+    expected = results(tmp_path / "threads")
+    check(tmp_path / "ray", start(tmp_path / "ray", tasks, head), expected)
+    print(
+        f"evidence: {len(expected)} cases of {len(ROUTERS)} routers: the same decisions, costs and verdicts as threads"
+    )
