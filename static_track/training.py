@@ -163,7 +163,7 @@ def _learn(
     first: list[Call] = []
 
     def lessons() -> Iterator[Trajectory]:
-        features = row_features(judge) if locate.kind == "built-in" else None
+        features = row_features(judge, locate.place["arguments"]) if locate.kind == "built-in" else None
         for lesson in training_trajectories(judge, part, seed, features):
             if not first:
                 first.extend(lesson.calls)
