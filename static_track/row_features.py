@@ -39,7 +39,6 @@ Arrays = Mapping[str, Any]
 
 _CODE = (features, signals, content, tools)
 _SENTENCE_CODE = (bert, features, minilm, content, tools)
-_SENTENCE_NUMBERS = 2 * minilm.SIZES.hidden
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def row_features(judge: Evaluator, settings: Mapping[str, str] | None = None) ->
         return found
     try:
         minilm.model_folder()
-        shape = (bank.info.rows, _SENTENCE_NUMBERS)
+        shape = (bank.info.rows, minilm.numbers_of_call())
         arrays = _read_or_kept(
             bank,
             "sentences",
@@ -189,7 +188,7 @@ def _read(judge: Evaluator) -> Arrays:
 def _read_sentences(judge: Evaluator) -> Any:
     """Read the sentence embeddings of all rows."""
     bank, candidates = judge.bank, judge.manifest.candidates()
-    found = np.zeros((bank.info.rows, _SENTENCE_NUMBERS), np.float32)
+    found = np.zeros((bank.info.rows, minilm.numbers_of_call()), np.float32)
     done = 0
     for trajectory in bank.trajectories(candidates, base_file=judge.base_file):
         session = Session("", candidates, StepTtl(judge.manifest.cache_ttl_steps))

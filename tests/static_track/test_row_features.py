@@ -19,6 +19,8 @@ from static_track.row_features import RowFeatures, row_features
 from static_track.training import training_trajectories
 from tests.banks import import_rows
 from tests.twinbench.planting import plant
+from tests.twinbench.sentence_models import count_texts, install_small_model
+from twinbench.routers import minilm
 from twinbench.routers.features import Featuriser
 from twinbench.routers.registry import BUILT_IN
 from twinbench.storage.store import Store
@@ -102,6 +104,54 @@ def test_they_are_read_once_and_again_only_where_the_file_is_no_good(bank: Bank)
     assert kept_file(bank) == path
     bank.store.remove_bank_files("bank", "0" * 64)
     assert path.is_file()
+    bank.store.remove_bank("bank")
+    assert not path.exists()
+
+
+def test_sentence_embeddings_are_read_once_for_routers_that_use_them(
+    bank: Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_small_model(tmp_path / "packages", monkeypatch)
+    embedded = count_texts(monkeypatch)
+    of_sentences = "*.sentences-*.npz"
+    of_model: dict[str, Any] = {"features": "minilm"}
+    direct: Any = BUILT_IN["ordinal"](**of_model)
+    direct.fit(tuple(training_trajectories(Evaluator(bank), WHOLE_BANK, 0)))
+    assert embedded
+    embedded.clear()
+    minilm.read_model.cache_clear()
+    assert row_features(Evaluator(bank), {"inner": "knn?k=3"}) is not None
+    assert not embedded
+    assert not [*bank.folder.glob(of_sentences)]
+    found = row_features(Evaluator(bank), {"features": "minilm"})
+    assert len(embedded) == len({*embedded}) > 0
+    [path] = bank.folder.glob(of_sentences)
+    embedded.clear()
+    for settings in ({"features": "minilm"}, {"inner": "ordinal?tau=0.3&features=minilm"}):
+        databases.close_all()
+        assert same(row_features(Evaluator(bank), settings), found)
+    router: Any = BUILT_IN["ordinal"](**of_model)
+    router.fit(tuple(training_trajectories(Evaluator(bank), WHOLE_BANK, 0, found)))
+    assert not embedded
+    assert {name: array.tobytes() for name, array in router._arrays.items()} == {
+        name: array.tobytes() for name, array in direct._arrays.items()
+    }
+    whole = path.read_bytes()
+    with np.load(path) as arrays:
+        fewer = arrays["sentences"][:-1]
+    for spoil in (
+        lambda: path.write_bytes(whole[: len(whole) // 2]),
+        lambda: np.savez(path, sentences=fewer),
+        lambda: np.savez(path, sentences=np.array([Trap()], object)),
+    ):
+        spoil()
+        databases.close_all()
+        minilm.read_model.cache_clear()
+        embedded.clear()
+        assert same(row_features(Evaluator(bank), {"features": "minilm"}), found)
+        assert embedded
+    databases.close_all()
+    minilm.read_model.cache_clear()
     bank.store.remove_bank("bank")
     assert not path.exists()
 

@@ -100,6 +100,11 @@ class MiniLm:
         return found
 
 
+def numbers_of_call() -> int:
+    """Return how many numbers ``embed_call`` returns."""
+    return 2 * SIZES.hidden
+
+
 def model_folder() -> Path:
     """Return the folder of the installed model's files; no code of the package is run.
 
