@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from static_track import out_of_fold
 from static_track.banks import databases
 from static_track.banks.bank import Bank
 from static_track.banks.splits import WHOLE_BANK
 from static_track.evaluator import Evaluator
+from static_track.folds import folds_by_group
 from static_track.row_features import RowFeatures, row_features
 from static_track.training import training_trajectories
 from tests.banks import import_rows
@@ -32,6 +34,12 @@ def bank(store: Store) -> Iterator[Bank]:
     import_rows(plant(1_492, 60).rows, store)
     with Bank.open("bank", store) as opened:
         yield opened
+
+
+@pytest.fixture
+def no_model_is_remembered() -> Iterator[None]:
+    yield
+    minilm.read_model.cache_clear()
 
 
 def kept_file(bank: Bank) -> Path:
@@ -109,7 +117,7 @@ def test_they_are_read_once_and_again_only_where_the_file_is_no_good(bank: Bank)
 
 
 def test_sentence_embeddings_are_read_once_for_routers_that_use_them(
-    bank: Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bank: Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_model_is_remembered: None
 ) -> None:
     install_small_model(tmp_path / "packages", monkeypatch)
     embedded = count_texts(monkeypatch)
@@ -151,7 +159,6 @@ def test_sentence_embeddings_are_read_once_for_routers_that_use_them(
         assert same(row_features(Evaluator(bank), {"features": "minilm"}), found)
         assert embedded
     databases.close_all()
-    minilm.read_model.cache_clear()
     bank.store.remove_bank("bank")
     assert not path.exists()
 
@@ -180,3 +187,21 @@ def test_a_session_is_read_on_from_where_it_was() -> None:
         assert found == Featuriser().read(make_call([dict(each) for each in messages], step_index=step))
         shown = f"<returncode>{step % 2}</returncode>\n{' '.join(rng.choices(words, k=80))}"
         messages = [*messages, Watched(role="assistant", content="grep -rn it"), Watched(role="tool", content=shown)]
+
+
+def test_processes_of_folds_find_the_sentence_embeddings_beside_the_bank(
+    bank: Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_model_is_remembered: None
+) -> None:
+    install_small_model(tmp_path / "packages", monkeypatch)
+    kept_when_started = []
+
+    def start(*_: Any, **__: Any) -> list[Any]:
+        kept_when_started.append(len([*bank.folder.glob("*.sentences-*.npz")]))
+        return []
+
+    monkeypatch.setattr(out_of_fold, "collect_results", start)
+    folds = folds_by_group(bank, WHOLE_BANK, 2, 0)
+    training = out_of_fold.FoldTraining(workers=2)
+    for spec in ("ordinal", "ordinal?features=minilm"):
+        out_of_fold._spread(Evaluator(bank), spec, folds, training)
+    assert kept_when_started == [0, 1]
