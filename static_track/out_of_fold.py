@@ -15,13 +15,14 @@ from static_track.banks.splits import BankPart
 from static_track.evaluator import Evaluator
 from static_track.folds import Fold, Folds
 from static_track.predictions import Predictions, failed_rows
+from static_track.row_features import row_features, uses_sentences
 from static_track.training import train
 from twinbench.errors import UsageError
 from twinbench.executing.executor import collect_results, require_workers
 from twinbench.executing.processes import Processes
 from twinbench.plugins.limits import PluginLimits
 from twinbench.plugins.loading import load_trained
-from twinbench.plugins.spec import RouterSpec
+from twinbench.plugins.spec import RouterSpec, parse_spec
 from twinbench.plugins.training import FitLimits, NotTrainableError, TrainingError
 from twinbench.storage.manifests import StaticManifest
 from twinbench.storage.store import Store
@@ -125,6 +126,9 @@ def _spread(judge: Evaluator, spec: str, folds: Folds, training: FoldTraining) -
     """Answer several folds at once; None if the router cannot be trained."""
     # What each process would otherwise compute for itself, and keep beside the bank.
     _ = judge.base_file
+    parsed = parse_spec(spec)
+    if parsed.kind == "built-in" and uses_sentences(parsed.arguments):
+        row_features(judge, parsed.arguments)
     with _folds_folder() as folder:
         jobs = [
             _FoldJob(

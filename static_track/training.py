@@ -162,8 +162,9 @@ def _learn(
     limits = replace(judge.plugins, memory_mib=fit.memory_mib)
     first: list[Call] = []
 
+    features = row_features(judge, locate.place["arguments"]) if locate.kind == "built-in" else None
+
     def lessons() -> Iterator[Trajectory]:
-        features = row_features(judge) if locate.kind == "built-in" else None
         for lesson in training_trajectories(judge, part, seed, features):
             if not first:
                 first.extend(lesson.calls)

@@ -256,7 +256,7 @@ def _layers_at_once(
     It is trained in this process: its code is twinbench's own, and nothing is loaded from a file.
     """
     parsed = parse_spec(spec)
-    features = row_features(judge)
+    features = row_features(judge, parsed.arguments)
     parts: list[tuple[Any, Any]] = []
     for number, fold in enumerate(folds.folds):
         judge.progress(f"training {spec}, folds", number, len(folds.folds))

@@ -11,14 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from static_track import out_of_fold
 from static_track.banks import databases
 from static_track.banks.bank import Bank
 from static_track.banks.splits import WHOLE_BANK
 from static_track.evaluator import Evaluator
+from static_track.folds import folds_by_group
 from static_track.row_features import RowFeatures, row_features
 from static_track.training import training_trajectories
 from tests.banks import import_rows
 from tests.twinbench.planting import plant
+from tests.twinbench.sentence_models import count_texts, install_small_model
+from twinbench.routers import minilm
 from twinbench.routers.features import Featuriser
 from twinbench.routers.registry import BUILT_IN
 from twinbench.storage.store import Store
@@ -30,6 +34,12 @@ def bank(store: Store) -> Iterator[Bank]:
     import_rows(plant(1_492, 60).rows, store)
     with Bank.open("bank", store) as opened:
         yield opened
+
+
+@pytest.fixture
+def no_model_is_remembered() -> Iterator[None]:
+    yield
+    minilm.read_model.cache_clear()
 
 
 def kept_file(bank: Bank) -> Path:
@@ -106,6 +116,53 @@ def test_they_are_read_once_and_again_only_where_the_file_is_no_good(bank: Bank)
     assert not path.exists()
 
 
+def test_sentence_embeddings_are_read_once_for_routers_that_use_them(
+    bank: Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_model_is_remembered: None
+) -> None:
+    install_small_model(tmp_path / "packages", monkeypatch)
+    embedded = count_texts(monkeypatch)
+    of_sentences = "*.sentences-*.npz"
+    of_model: dict[str, Any] = {"features": "minilm"}
+    direct: Any = BUILT_IN["ordinal"](**of_model)
+    direct.fit(tuple(training_trajectories(Evaluator(bank), WHOLE_BANK, 0)))
+    assert embedded
+    embedded.clear()
+    minilm.read_model.cache_clear()
+    assert row_features(Evaluator(bank), {"inner": "knn?k=3"}) is not None
+    assert not embedded
+    assert not [*bank.folder.glob(of_sentences)]
+    found = row_features(Evaluator(bank), {"features": "minilm"})
+    assert len(embedded) == len({*embedded}) > 0
+    [path] = bank.folder.glob(of_sentences)
+    embedded.clear()
+    for settings in ({"features": "minilm"}, {"inner": "ordinal?tau=0.3&features=minilm"}):
+        databases.close_all()
+        assert same(row_features(Evaluator(bank), settings), found)
+    router: Any = BUILT_IN["ordinal"](**of_model)
+    router.fit(tuple(training_trajectories(Evaluator(bank), WHOLE_BANK, 0, found)))
+    assert not embedded
+    assert {name: array.tobytes() for name, array in router._arrays.items()} == {
+        name: array.tobytes() for name, array in direct._arrays.items()
+    }
+    whole = path.read_bytes()
+    with np.load(path) as arrays:
+        fewer = arrays["sentences"][:-1]
+    for spoil in (
+        lambda: path.write_bytes(whole[: len(whole) // 2]),
+        lambda: np.savez(path, sentences=fewer),
+        lambda: np.savez(path, sentences=np.array([Trap()], object)),
+    ):
+        spoil()
+        databases.close_all()
+        minilm.read_model.cache_clear()
+        embedded.clear()
+        assert same(row_features(Evaluator(bank), {"features": "minilm"}), found)
+        assert embedded
+    databases.close_all()
+    bank.store.remove_bank("bank")
+    assert not path.exists()
+
+
 class Watched(dict[str, Any]):
     """A message that counts how often it is looked into."""
 
@@ -130,3 +187,21 @@ def test_a_session_is_read_on_from_where_it_was() -> None:
         assert found == Featuriser().read(make_call([dict(each) for each in messages], step_index=step))
         shown = f"<returncode>{step % 2}</returncode>\n{' '.join(rng.choices(words, k=80))}"
         messages = [*messages, Watched(role="assistant", content="grep -rn it"), Watched(role="tool", content=shown)]
+
+
+def test_processes_of_folds_find_the_sentence_embeddings_beside_the_bank(
+    bank: Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_model_is_remembered: None
+) -> None:
+    install_small_model(tmp_path / "packages", monkeypatch)
+    kept_when_started = []
+
+    def start(*_: Any, **__: Any) -> list[Any]:
+        kept_when_started.append(len([*bank.folder.glob("*.sentences-*.npz")]))
+        return []
+
+    monkeypatch.setattr(out_of_fold, "collect_results", start)
+    folds = folds_by_group(bank, WHOLE_BANK, 2, 0)
+    training = out_of_fold.FoldTraining(workers=2)
+    for spec in ("ordinal", "ordinal?features=minilm"):
+        out_of_fold._spread(Evaluator(bank), spec, folds, training)
+    assert kept_when_started == [0, 1]

@@ -26,6 +26,7 @@ from tests.banks import Row, import_rows
 from tests.plugins.hosting import limits
 from tests.twinbench.calls import a_call
 from tests.twinbench.planting import plant
+from twinbench.errors import UsageError
 from twinbench.plugins.arguments import convert_arguments
 from twinbench.plugins.spec import parse_spec
 from twinbench.routers.layers import choose_tiers, conformal_threshold
@@ -265,6 +266,11 @@ def test_a_built_in_router_is_trained_by_its_name(tmp_path: Path) -> None:
     board = tb.score(str(tmp_path / "model"), in_sample=True, resampling=None, **on)
     assert board.entries[0].in_sample
     assert board.entries[0].first_error is None
+    with pytest.raises(UsageError, match="layer must be one of"):
+        tb.score(f"{tmp_path / 'model'}?layer=none", in_sample=True, resampling=None, **on)
+    with pytest.raises(UsageError, match="layer must be one of"):
+        tb.train("ordinal?layer=none", out=tmp_path / "none", **on)
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_decision_reads_what_is_new_and_takes_no_longer_on_a_long_prefix() -> None:

@@ -138,6 +138,7 @@ def locate_for_training(spec: str, limits: PluginLimits) -> Located:
     if parsed.kind == "artefact":
         raise UsageError(f"router {spec!r} was trained already: name the router that it was made of")
     if parsed.kind == "built-in":
+        _make_built_in(parsed)  # refuses its arguments before anything is read for it
         identity = {"built-in": parsed.target, "files": _built_in_files(), "python": _python(), "distributions": {}}
         return Located(_place_of_built_in(parsed), identity, "built-in", {})
     locate = _locate(parsed, _resolve_python(limits))
@@ -171,11 +172,12 @@ def load_trained(parsed: RouterSpec, limits: PluginLimits) -> LoadedRouter:
     manifest, folder = artefact.manifest, artefact.folder
     if limits.isolation is not None and artefact.wheels is not None:
         limits = replace(limits, isolation=limits.isolation.with_wheels(artefact.wheels))
+    arguments = {**manifest.settings, **parsed.arguments}
     request = {
         "kind": "file" if manifest.origin == "file" else "module",
         "target": manifest.target,
         "attribute": manifest.attribute,
-        "arguments": {**manifest.settings, **parsed.arguments},
+        "arguments": arguments,
         "path": [str(folder / CODE)],
         "folder": str(folder),
         "learned": str(folder / LEARNED),
@@ -189,6 +191,8 @@ def load_trained(parsed: RouterSpec, limits: PluginLimits) -> LoadedRouter:
                 f"({manifest.twinbench}): train it again"
             )
         request |= {"target": built_in.__module__, "attribute": built_in.__name__}
+        if limits.isolation is None and limits.python is None:  # else it may have there what it lacks here
+            _make_built_in(replace(parsed, target=manifest.target, arguments=arguments))
     elif manifest.origin == "file":
         request["target"] = str(folder / CODE / manifest.target)
     if limits.isolation is not None:

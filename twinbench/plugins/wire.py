@@ -259,7 +259,7 @@ def trajectory_to_json(trajectory: Trajectory) -> dict[str, Any]:
         "costs_usd": [{tier.label: usd for tier, usd in costs.items()} for costs in trajectory.costs_usd],
         "workload": trajectory.workload,
         "group": trajectory.group,
-        "features": [[each.buckets, each.values, each.numbers] for each in trajectory.features],
+        "features": [[each.buckets, each.values, each.numbers, each.sentence] for each in trajectory.features],
     }
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from twinbench.routers.knn import top_axes
-from twinbench.routers.learned import Learned
+from twinbench.routers.learned import Learned, top_axes
 
 _HEADS = 3
 _DIMENSIONS = 16
@@ -34,8 +33,9 @@ class Boosting(Learned):
         tau: float = 0.5,
         weight: float = 0.7,
         alpha: float = 0.1,
+        features: str = "words",
     ) -> None:
-        super().__init__(layer, tau, weight, alpha)
+        super().__init__(layer, tau, weight, alpha, features)
         if trees < 1:
             raise ValueError(f"trees must be 1 or more, not {trees}")
         self._trees = trees

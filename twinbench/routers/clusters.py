@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from twinbench.routers.knn import concat_features, top_axes
-from twinbench.routers.learned import Learned
+from twinbench.routers.knn import concat_features
+from twinbench.routers.learned import Learned, top_axes
 
 _DIMENSIONS = 64
 _NEAREST = 3
@@ -26,9 +26,15 @@ class Clusters(Learned):
     """
 
     def __init__(
-        self, clusters: int = 32, layer: str = "weighted", tau: float = 0.5, weight: float = 0.7, alpha: float = 0.1
+        self,
+        clusters: int = 32,
+        layer: str = "weighted",
+        tau: float = 0.5,
+        weight: float = 0.7,
+        alpha: float = 0.1,
+        features: str = "words",
     ) -> None:
-        super().__init__(layer, tau, weight, alpha)
+        super().__init__(layer, tau, weight, alpha, features)
         if clusters < 1:
             raise ValueError(f"clusters must be 1 or more, not {clusters}")
         self._clusters = clusters

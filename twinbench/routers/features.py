@@ -1,4 +1,4 @@
-"""Features that learned routers share: hashed words of what was said, and numbers of how the work goes.
+"""Features that learned routers share: what was said, as hashed words or by a model, and numbers of how the work goes.
 
 Words are hashed by CRC-32, so that the same text has the same features in every process. Only the first message of a
 user, the last two messages and the names of tools are read, each to a limit, so a decision takes as long on a long
@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
 
+from twinbench.routers.minilm import read_model
 from twinbench.routers.signals import Reader
 from twinbench.routing.content import message_texts
 from twinbench.routing.router import Call
@@ -29,6 +30,14 @@ LAST_OBSERVED = 11
 _MOST_READ = 2_000
 """Characters at the start and at the end of a message."""
 
+WORDS = "words"
+MINILM = "minilm"
+TEXT_FEATURES = (WORDS, MINILM)
+"""How the text of a call is read: by hashed words, or by a small sentence model (``twinbench/routers/minilm.py``)."""
+
+_FIRST, _LAST, _TOOL = "first:", "last:", "tool:"
+"""Prefixes of words, by the place that they were found in."""
+
 _WORD = re.compile(r"[a-z_]{2,}|\d+")
 _RECENT = 3
 
@@ -36,11 +45,22 @@ _RECENT = 3
 class Featuriser:
     """Turns calls into features; what was read of a session's steps is kept until it ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, text: str = WORDS) -> None:
+        """Make one that has read nothing.
+
+        Args:
+            text: one of ``TEXT_FEATURES``.
+        """
+        self._text = text
         self._reader = Reader()
 
     def read(self, call: Call) -> Features:
-        """Read a call: hashed words and pairs of words, as log counts, and ``STEP_FEATURES`` numbers."""
+        """Read a call: its text, and ``STEP_FEATURES`` numbers.
+
+        The text is read as hashed words and pairs of words, as log counts, or as sentence embeddings.
+        """
+        if self._text == MINILM:
+            return Features([], [], self._numbers(call), read_sentence(call))
         counts: Counter[int] = Counter()
         for place, text in _read(call):
             counts.update(_hashed_words(place, _shorten_text(text)))
@@ -74,14 +94,25 @@ class Featuriser:
         self._reader.forget(session)
 
 
+def read_sentence(call: Call) -> list[float]:
+    """Return the sentence embeddings of a call: of the first message of a user, and of the last two messages.
+
+    Raises:
+        SentenceModelError: the model is not installed, or damaged.
+    """
+    texts = [(place, _shorten_text(text)) for place, text in _read(call)]
+    [first] = [text for place, text in texts if place == _FIRST]
+    return read_model().embed_call(first, [text for place, text in texts if place == _LAST])
+
+
 def _read(call: Call) -> Iterator[tuple[str, str]]:
     """Return the texts of a call that are read, each with its place."""
-    yield "first:", call.first_text("user")
+    yield _FIRST, call.first_text("user")
     for message in call.messages[-2:]:
-        yield "last:", "\n".join(message_texts(message))
+        yield _LAST, "\n".join(message_texts(message))
     for tool in call.tools:
         function = tool.get("function")
-        yield "tool:", str(function.get("name")) if isinstance(function, dict) else ""
+        yield _TOOL, str(function.get("name")) if isinstance(function, dict) else ""
 
 
 @lru_cache(maxsize=256)

@@ -8,8 +8,8 @@ from typing import Any
 
 from twinbench.routers.cascade import nearest
 from twinbench.routers.inner import call_inner, make_inner
-from twinbench.routers.knn import concat_features, top_axes
-from twinbench.routers.learned import NOT_TRAINED, NUMBERS_FILE, Encoder, read_numbers
+from twinbench.routers.knn import concat_features
+from twinbench.routers.learned import NOT_TRAINED, NUMBERS_FILE, Encoder, read_numbers, top_axes
 from twinbench.routing.router import Call, Decision, Outcome, validate_decision
 from twinbench.routing.tiers import Tier
 from twinbench.routing.training import Trajectory

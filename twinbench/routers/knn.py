@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from twinbench.routers.features import LAST_OBSERVED
-from twinbench.routers.learned import Learned
+from twinbench.routers.learned import Learned, top_axes
 
 _DIMENSIONS = 64
 _STEP_WEIGHT = 0.1
@@ -36,8 +36,9 @@ class Knn(Learned):
         tau: float = 0.5,
         weight: float = 0.7,
         alpha: float = 0.1,
+        features: str = "words",
     ) -> None:
-        super().__init__(layer, tau, weight, alpha)
+        super().__init__(layer, tau, weight, alpha, features)
         if k < 1:
             raise ValueError(f"k must be 1 or more, not {k}")
         self._k = k
@@ -81,27 +82,6 @@ class Knn(Learned):
         spread = float(learned["spread"][LAST_OBSERVED])
         length = np.exp(-spread * np.abs(learned["length_of_rows"] - numbers[LAST_OBSERVED]))
         return 0.5 * text + 0.5 * (0.6 * steps + 0.4 * length)
-
-
-def top_axes(rows: Any, dimensions: int) -> Any:
-    """Return the axes along which rows differ most, by a randomised singular value decomposition with a fixed seed.
-
-    Args:
-        rows: shape (rows, features).
-        dimensions: how many axes at most.
-
-    Returns:
-        Shape (features, dimensions), or fewer where there are fewer rows.
-    """
-    import numpy as np
-
-    wanted = min(dimensions, *rows.shape)
-    probe = np.random.default_rng(0).standard_normal((rows.shape[1], min(wanted + 10, rows.shape[1])))
-    for _ in range(4):
-        found, _ = np.linalg.qr(rows @ probe)
-        probe, _ = np.linalg.qr(rows.T @ found)
-    _, _, axes = np.linalg.svd(rows @ probe, full_matrices=False)
-    return (probe @ axes.T)[:, :wanted]
 
 
 def concat_features(words: Any, numbers: Any) -> Any:

