@@ -101,7 +101,10 @@ def pack_predictions(
             board = judge.board([], [predictions])
             predicted = read_predictions(predictions, bank.row_ids, judge.row_nos)
         if predicted.failure is not None:
-            raise TwinbenchError(f"{router} {predicted.failure} on {bank.info.name}: such a router has no entry")
+            reason = next(iter(predicted.errors.values()))
+            raise TwinbenchError(
+                f"{router} {predicted.failure} on {bank.info.name}, and such a router has no entry: {reason}"
+            )
         found = bank.split(split)
         folder = f"{STATIC_FOLDER}/{bank.info.name}" + ("" if split is None else f"--{split.replace(':', '-')}")
         lines = "".join(f"{line}\n" for line in prediction_lines(predicted, bank.row_ids))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import twinbench as tb
 from benchmarks.first_entries import make_wheel
 from dynamic_track.rehearsal.replies import Reply, error_reply
 from dynamic_track.rehearsal.server import ReceivedRequest
@@ -40,8 +41,8 @@ from pathlib import Path
 class Mine:
     """Decides by a table in a file, which an argument may name."""
 
-    def __init__(self, table: str = ""):
-        path = Path(table) if table else Path(__file__).with_name("table.json")
+    def __init__(self, table: Path | None = None):
+        path = Path(__file__).with_name("table.json") if table is None else table
         self.at = json.loads(path.read_text())["at"]
 
     def route(self, call):
@@ -264,7 +265,9 @@ def a_run_of_a_closed_router(desk: Desk) -> Path:
 
 def a_run_of_a_trained_router(desk: Desk) -> Path:
     model = desk.trained("run-model", "knn")
-    run = desk.run("trained", router=str(model))
+    with tb.open_bank("rehearsal") as bank:
+        unseen = bank.groups()[(bank.split("test").trajectories or ())[0]]
+    run = desk.run("trained", router=str(model), only=unseen)
     desk.post(run)
     return desk.hand_in("trained", str(model), "--run", run, "--bank", "rehearsal:test")
 
