@@ -60,7 +60,7 @@ bench: $(VENV)/ready engine
 	$(BIN)/python -m benchmarks
 
 ## Mutants of the modules that hold rules, one at each position in the code: hours, and the same command continues.
-mutants: $(VENV)/ready
+mutants: $(VENV)/ready engine
 	$(BIN)/python -m benchmarks.mutants
 
 ## The embedded bank `rehearsal` from nothing, by executing its tasks in containers: half an hour on two idle cores, resumable, no spend.
