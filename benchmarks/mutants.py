@@ -46,6 +46,7 @@ ACCEPTED_FILE = Path(__file__).with_name("mutants.toml")
 STATISTICS = (
     "tests/twinbench/test_statistics.py",
     "tests/static_track/test_intervals.py",
+    "tests/static_track/test_board.py",
     "tests/twinbench/test_bills.py",
     "tests/outcomes/test_power.py",
     "tests/outcomes/test_headroom.py",
@@ -57,6 +58,13 @@ SCORING = (
     "tests/static_track/test_oracle.py",
     "tests/static_track/test_scoring_properties.py",
     "tests/static_track/test_score_many.py",
+    "tests/static_track/test_predict.py",
+)
+SPLITS = (
+    "tests/static_track/banks/test_splits.py",
+    "tests/static_track/banks/test_near_duplicates.py",
+    "tests/static_track/banks/test_groups.py",
+    "tests/static_track/test_crossval.py",
 )
 CALLS = (
     "tests/calls/test_billing.py",
@@ -83,10 +91,10 @@ RULES: Mapping[str, Sequence[str]] = {
     "twinbench/calls/journal.py": ("tests/calls/test_journal.py", "tests/calls/test_durability.py"),
     "twinbench/calls/response_classification.py": CALLS,
     "twinbench/calls/usage_reading.py": CALLS,
-    "static_track/banks/splits.py": ("tests/static_track/banks/test_splits.py",),
-    "static_track/scoring.py": SCORING,
-    "static_track/trajectory_parts.py": SCORING,
-    "static_track/trajectory_walk.py": SCORING,
+    "static_track/banks/splits.py": SPLITS,
+    "static_track/scoring.py": (*SCORING, "tests/static_track/test_tuning.py", "tests/cli/test_damaged_store.py"),
+    "static_track/trajectory_parts.py": (*SCORING, *STATISTICS),
+    "static_track/trajectory_walk.py": (*SCORING, "tests/static_track/test_order.py"),
     "dynamic_track/grading/verdict.py": GRADING,
 }
 """Each module that holds rules, and the tests that have to notice when one of them changes."""
@@ -172,10 +180,16 @@ def copy_tree(target: Path) -> None:
         shutil.copytree(evidence.ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in COPIED_FILES:
         shutil.copyfile(evidence.ROOT / name, target / name)
+    protocol, link = evidence.ROOT.parent / "shared", target.parent / "shared"
+    if protocol.is_dir() and not link.exists():
+        link.symlink_to(protocol)  # where tests of the checkout find the protocol's vectors, too
 
 
-def annotation_spans(module: Path) -> set[tuple[int, int]]:
-    """Return the lines and columns of all annotations; with postponed evaluation a change there changes nothing."""
+def unmutated_spans(module: Path) -> set[tuple[int, int]]:
+    """Return the lines and columns of all annotations and of dataclass decorators.
+
+    With postponed evaluation, a change in an annotation changes nothing; that a dataclass is frozen is for mypy to check.
+    """
     spans: set[tuple[int, int]] = set()
     for node in ast.walk(ast.parse(module.read_text("utf-8"))):
         found: list[ast.expr | None] = []
@@ -185,6 +199,8 @@ def annotation_spans(module: Path) -> set[tuple[int, int]]:
             found = [node.returns, *(each.annotation for each in every if each is not None)]
         elif isinstance(node, ast.AnnAssign):
             found = [node.annotation]
+        elif isinstance(node, ast.ClassDef):
+            found = [each for each in node.decorator_list if ast.unparse(each).startswith("dataclass")]
         for each in found:
             if each is not None:
                 assert each.end_lineno is not None
@@ -197,7 +213,7 @@ def annotation_spans(module: Path) -> set[tuple[int, int]]:
 
 
 def draw(
-    items: Sequence[WorkItem], count: int | None, seed: int, annotations: Mapping[str, set[tuple[int, int]]]
+    items: Sequence[WorkItem], count: int | None, seed: int, left_out: Mapping[str, set[tuple[int, int]]]
 ) -> list[WorkItem]:
     """Draw mutants by seed: first a position in the code, then one of the mutants there.
 
@@ -205,13 +221,13 @@ def draw(
         items: all mutants.
         count: how many to draw; None for one at each position.
         seed: the same seed draws the same mutants of the same code.
-        annotations: by module, lines and columns that are left out.
+        left_out: by module, lines and columns of the code that is not mutated.
     """
     by_position: dict[tuple[str, tuple[int, int], tuple[int, int]], list[WorkItem]] = defaultdict(list)
     for item in items:
         mutation = item.mutations[0]
         module = str(mutation.module_path)
-        if mutation.start_pos not in annotations[module]:
+        if mutation.start_pos not in left_out[module]:
             by_position[module, mutation.start_pos, mutation.end_pos].append(item)
     drawing = random.Random(seed)  # noqa: S311 - nothing here is secret
     positions = sorted(by_position)
@@ -285,8 +301,8 @@ def run(folder: Path, *, count: int | None, seed: int, workers: int, minutes: fl
         if fresh:
             os.chdir(evidence.ROOT)  # so that mutants are known by paths within the checkout
             init([Path(module) for module in modules], database, {})
-        annotations = {module: annotation_spans(evidence.ROOT / module) for module in modules}
-        drawn = draw(list(database.work_items), count, seed, annotations)
+        left_out = {module: unmutated_spans(evidence.ROOT / module) for module in modules}
+        drawn = draw(list(database.work_items), count, seed, left_out)
         done = {job_id for job_id, _ in database.results}
         _test(folder, database, [item for item in drawn if item.job_id not in done], workers, end)
         return report(drawn, dict(database.results), accepted_survivors())

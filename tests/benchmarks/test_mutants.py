@@ -9,7 +9,7 @@ from cosmic_ray.work_item import TestOutcome as Outcome
 from cosmic_ray.work_item import WorkerOutcome, WorkItem, WorkResult
 
 from benchmarks import mutants
-from benchmarks.mutants import RULES, accepted_survivors, annotation_spans, draw, report
+from benchmarks.mutants import RULES, accepted_survivors, unmutated_spans, draw, report
 from tests.conftest import ROOT
 
 MODULE = "twinbench/calls/budget.py"
@@ -40,15 +40,18 @@ def test_every_accepted_survivor_still_stands_in_its_module_and_says_why() -> No
         assert before in " ".join(lines)
 
 
-def test_annotations_are_left_out(tmp_path: Path) -> None:
+def test_annotations_and_dataclass_decorators_are_left_out(tmp_path: Path) -> None:
     path = tmp_path / "module.py"
     path.write_text("def add(number: int | None, by: int = 2) -> int | str:\n    return number | by\n")
-    spans = annotation_spans(path)
+    spans = unmutated_spans(path)
     text = path.read_text().splitlines()
     assert (1, text[0].index("|")) in spans
     assert (1, text[0].rindex("|")) in spans
     assert (1, text[0].index("2")) not in spans
     assert (2, text[1].index("|")) not in spans
+    path.write_text("@dataclass(frozen=True)\nclass Sum:\n    total: int = 0\n")
+    assert {line for line, _ in unmutated_spans(path)} == {1, 3}
+    assert (3, "    total: int = 0".index("0")) not in unmutated_spans(path)
 
 
 def test_a_draw_is_of_positions_and_repeats_itself() -> None:
