@@ -188,7 +188,7 @@ def copy_tree(target: Path) -> None:
 def unmutated_spans(module: Path) -> set[tuple[int, int]]:
     """Return the lines and columns of all annotations and of dataclass decorators.
 
-    With postponed evaluation, a change in an annotation changes nothing; that a dataclass is frozen is for mypy to check.
+    With postponed evaluation, a change in an annotation changes nothing; whether a dataclass is frozen, mypy checks.
     """
     spans: set[tuple[int, int]] = set()
     for node in ast.walk(ast.parse(module.read_text("utf-8"))):

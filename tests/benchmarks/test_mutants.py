@@ -9,7 +9,7 @@ from cosmic_ray.work_item import TestOutcome as Outcome
 from cosmic_ray.work_item import WorkerOutcome, WorkItem, WorkResult
 
 from benchmarks import mutants
-from benchmarks.mutants import RULES, accepted_survivors, unmutated_spans, draw, report
+from benchmarks.mutants import RULES, accepted_survivors, draw, report, unmutated_spans
 from tests.conftest import ROOT
 
 MODULE = "twinbench/calls/budget.py"
