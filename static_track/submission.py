@@ -68,6 +68,7 @@ def pack_predictions(
     predictions: str | None = None,
     order_seed: int = 0,
     in_sample: bool = False,
+    no_cache: bool = False,
     plugins: PluginLimits | None = None,
     store: Store,
     progress: Progress = no_progress,
@@ -81,6 +82,7 @@ def pack_predictions(
         predictions: a file of predictions, for a router that cannot be called here.
         order_seed: the seed of the order in which the router sees trajectories.
         in_sample: also take a trained router that was trained on the part; the submission says so.
+        no_cache: ask the router again even if the store has its predictions.
         plugins: limits of the router's process.
         store: the store with the bank.
         progress: called as the work proceeds.
@@ -92,7 +94,13 @@ def pack_predictions(
     """
     with open_bank(bank_name, store, progress) as bank:
         judge = Evaluator(
-            bank, split=split, order_seed=order_seed, in_sample=in_sample, plugins=plugins, progress=progress
+            bank,
+            split=split,
+            order_seed=order_seed,
+            in_sample=in_sample,
+            no_cache=no_cache,
+            plugins=plugins,
+            progress=progress,
         )
         if predictions is None:
             board = judge.board([router])

@@ -135,6 +135,12 @@ def _notes(path: Path, run: LoadedRun, part: LivePart) -> Iterator[str]:
         yield f"{path}: the router {run.score.router_failure}: it gets no rank"
     if part.division is not Division.rehearsal and not part.commitments:
         yield f"{path}: no commitment was written before it, so nobody can tell whether it is the first of many"
+    known = ids_of_named_set(str(run.plan.sources.get("tasks")))
+    if known is not None and len(run.cases) < known[0] and not part.commitments:
+        yield (
+            f"{path}: {len(run.cases):,} of {known[0]:,} tasks, and no commitment names them: verification fails, "
+            "since nobody can tell which were left out"
+        )
     for name in ("pool", "tasks", "dataset"):
         if (told := run.plan.sources.get(name)) is not None and str(told).startswith("/"):
             yield f"{path}/{PLAN_FILE}: names a folder of your machine ({told})"

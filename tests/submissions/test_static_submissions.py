@@ -299,6 +299,22 @@ def test_a_dry_run_says_what_would_go_in_and_what_is_missing(packed: Path, tmp_p
     assert set(ran.json["manifest"]["files"]) == {"router/mine.py", "router/limits.py", PREDICTIONS}
 
 
+def test_a_router_is_asked_again_where_files_that_it_reads_go_in(packed: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "reads"
+    code = "import json\nfrom pathlib import Path\n\n\nclass Mine:\n    def __init__(self):\n"
+    code += "        self.at = json.loads(Path(__file__).with_name('limits.json').read_text())\n\n"
+    code += "    def route(self, call):\n        return 'high' if call.step_index > self.at else 'low'\n"
+    write_router(folder, code)
+    router = f"{folder / 'mine.py'}:Mine"
+    claimed = []
+    for at in (0, 99):
+        (folder / "limits.json").write_text(str(at), "utf-8")
+        file = tmp_path / f"{at}.zip"
+        pack(router, file, "--bank", "small", "--include", "limits.json").succeeded()
+        claimed.append(contents(file)[PREDICTIONS])
+    assert claimed[0] != claimed[1]
+
+
 def test_a_closed_router_has_predictions_alone(packed: Path, tmp_path: Path) -> None:
     (tmp_path / "submission.toml").write_text(INFO, "utf-8")
     (tmp_path / "p.jsonl").write_bytes(contents(packed)[PREDICTIONS])

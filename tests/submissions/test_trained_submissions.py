@@ -192,7 +192,8 @@ def test_wheels_go_in_and_have_to_be_sound(model: Path, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     shutil.copytree(model, folder)
     (folder / "wheels").mkdir()
-    wheel = zip_of(folder / "wheels" / "help-1.0-py3-none-any.whl", [("help.py", b"X = 1\n")])
+    inside = [("help/", b""), ("help/__init__.py", b"X = 1\n")]  # some wheels, such as numpy's, have folders in them
+    wheel = zip_of(folder / "wheels" / "help-1.0-py3-none-any.whl", inside)
     (folder / "wheels" / "notes.txt").write_text("not packed", "utf-8")
     file = tmp_path / "wheels.zip"
     pack(str(folder), file, "--bank", "rehearsal:test", info=model.parent / "submission.toml").succeeded()
@@ -203,6 +204,10 @@ def test_wheels_go_in_and_have_to_be_sound(model: Path, tmp_path: Path) -> None:
     ran = verify(forge(file, tmp_path / "bomb.zip", files=dict(bomb)))
     assert failed(ran) == {"router-files"}
     assert f"{wheel.name}: not a zip file" in reasons(ran, "router-files")
+    outside = zip_of(tmp_path / "outside.zip", [("../help/", b""), ("x.py", b"")]).read_bytes()
+    ran = verify(forge(file, tmp_path / "outside2.zip", files={f"{FOLDER}/wheels/{wheel.name}": outside}))
+    assert failed(ran) == {"router-files"}
+    assert "such as runs/mine/plan.json (found '../help')" in reasons(ran, "router-files")
 
 
 def always_low(manifest: dict[str, Any]) -> None:
@@ -245,11 +250,16 @@ def test_what_was_learned_is_unpickled_in_strict_isolation_alone(packed: Path, t
     assert not trap.exists()
 
 
-def test_a_folder_with_the_name_of_another_router_is_not_packed(model: Path, tmp_path: Path) -> None:
-    other = tmp_path / "always-low"
-    shutil.copytree(model, other)
-    ran = pack(str(other), tmp_path / "x.zip", "--bank", "rehearsal:test", info=model.parent / "submission.toml")
-    assert (ran.code, "rename the folder" in ran.err) == (2, True)
+def test_a_folder_with_the_name_of_another_router_gets_one_of_its_own(model: Path, tmp_path: Path) -> None:
+    info = model.parent / "submission.toml"
+    shutil.copytree(model, tmp_path / "knn")
+    file = tmp_path / "knn.zip"
+    pack(str(tmp_path / "knn"), file, "--bank", "rehearsal:test", info=info).succeeded()
+    assert json.loads(contents(file)["submission.json"])["router"]["spec"] == "knn-trained"
+    assert failed(verify(file)) == set()
+    shutil.copytree(model, tmp_path / "a:b")
+    ran = pack(str(tmp_path / "a:b"), tmp_path / "x.zip", "--bank", "rehearsal:test", info=info)
+    assert ran.code == 2
     more = ("--bank", "rehearsal:test", "--include", "*")
     ran = pack(str(model), tmp_path / "x.zip", *more, info=model.parent / "submission.toml")
     assert (ran.code, "has all that it needs" in ran.err) == (2, True)

@@ -105,6 +105,7 @@ class _Asking:
 
     order_seed: int
     in_sample: bool
+    no_cache: bool
     plugins: PluginLimits | None
     store: Store
     progress: Progress
@@ -169,7 +170,8 @@ def pack_submission(
         runs: directories of live runs.
         predictions: files of predictions by bank, for a router that cannot be called here.
         closed: leave the router's files out.
-        include: globs of further files that the router reads, relative to its folder.
+        include: globs of further files that the router reads, relative to its folder; with any, the router is asked
+            again.
         no_secrets: places, as ``FILE:LINE``, that look like a secret and are none; never the value of a variable.
         order_seed: the seed of the order in which the router sees trajectories.
         in_sample: also submit a trained router's predictions on what it was trained on; the manifest says so, and
@@ -191,7 +193,8 @@ def pack_submission(
     try:
         gathered = _gather(router, closed=closed, include=include, plugins=plugins)
         parts = _Parts(files=dict(gathered.files), missing=list(gathered.notes))
-        asking = _Asking(order_seed, in_sample, plugins, Store(store), progress)
+        # Cached predictions do not depend on files that a router opens by itself, and these are such files.
+        asking = _Asking(order_seed, in_sample, bool(include), plugins, Store(store), progress)
         for bank in banks:
             _add_predictions(parts, router, bank, None, asking)
         for bank, path in (predictions or {}).items():
@@ -256,6 +259,7 @@ def _add_predictions(parts: _Parts, router: str, bank: str, file: str | None, as
         predictions=file,
         order_seed=asking.order_seed,
         in_sample=asking.in_sample,
+        no_cache=asking.no_cache,
         plugins=asking.plugins,
         store=asking.store,
         progress=asking.progress,

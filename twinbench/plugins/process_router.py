@@ -264,7 +264,12 @@ class ProcessRouter(RemoteRouter):
             process.close()
             if answer.usage:
                 raise RouterRefusedError(f"router {self.name!r}: {answer.error}")
-            raise RouterLoadError(f"router {self.name!r} could not be loaded: {answer.error}")
+            # What is missing, the container's Python says; where it could come from is known here.
+            missing = self.limits.isolation is not None and "ModuleNotFoundError" in answer.error
+            advice = "; in strict isolation modules come from wheels: --plugin-wheels DIR, or wheels/ in its folder"
+            raise RouterLoadError(
+                f"router {self.name!r} could not be loaded: {answer.error}{advice if missing else ''}"
+            )
         self._process = process
         self._decided = False
         self._generation += 1

@@ -149,8 +149,12 @@ class Archive:
 
 
 @contextmanager
-def open_archive(path: Path) -> Iterator[Archive]:
+def open_archive(path: Path, *, skip_folders: bool = False) -> Iterator[Archive]:
     """Open an archive for reading and validate every entry.
+
+    Args:
+        path: the archive.
+        skip_folders: ignore entries that are folders, as wheels have them; otherwise they are refused.
 
     Raises:
         UsageError: there is no such file.
@@ -163,7 +167,10 @@ def open_archive(path: Path) -> Iterator[Archive]:
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
             raise ArchiveError(f"not a zip file ({shorten(str(error), 200)})") from None
         with archive:
-            yield Archive(path, _check_entries(archive.infolist()), archive)
+            entries = archive.infolist()
+            if skip_folders:
+                entries = [entry for entry in entries if not _is_empty_folder(entry)]
+            yield Archive(path, _check_entries(entries), archive)
 
 
 def _refuse_directory(file: BinaryIO) -> None:
@@ -200,6 +207,15 @@ def _refuse_directory(file: BinaryIO) -> None:
     file.seek(0)
 
 
+def _is_empty_folder(entry: zipfile.ZipInfo) -> bool:
+    """Return whether an entry is a plain folder whose name is a path within the archive."""
+    kind = stat.S_IFMT(entry.external_attr >> 16)
+    if not entry.is_dir() or entry.file_size or kind not in (0, stat.S_IFDIR):
+        return False
+    _check_path(entry.filename.removesuffix("/"))
+    return entry.orig_filename == entry.filename
+
+
 def _check_entries(entries: list[zipfile.ZipInfo]) -> dict[str, int]:
     sizes: dict[str, int] = {}
     seen: dict[str, str] = {}
@@ -231,8 +247,12 @@ def _check_entries(entries: list[zipfile.ZipInfo]) -> dict[str, int]:
 def _name(entry: zipfile.ZipInfo) -> str:
     if entry.orig_filename != entry.filename:
         raise ArchiveError(f"a name in it is not what it seems: {entry.orig_filename[:100]!a}")
+    return _check_path(entry.filename)
+
+
+def _check_path(name: str) -> str:
     try:
-        return _PATH.validate_python(entry.filename)
+        return _PATH.validate_python(name)
     except ValidationError as error:
         details = error.errors(include_url=False)[0]
-        raise ArchiveError(f"a name in it {describe_validation_error(details)}: {entry.filename[:100]!a}") from None
+        raise ArchiveError(f"a name in it {describe_validation_error(details)}: {name[:100]!a}") from None

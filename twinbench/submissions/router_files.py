@@ -81,9 +81,8 @@ def spec_in_archive(spec: RouterSpec) -> str:
     if spec.kind not in ("file", "artefact"):
         return spec.text
     rest = spec.text.partition("?")
-    name = Path(spec.target).resolve().name
-    if spec.kind == "file":
-        name = f"{name}:{spec.attribute}"
+    path = Path(spec.target).resolve()
+    name = f"{path.name}:{spec.attribute}" if spec.kind == "file" else _folder_in_archive(path)
     return f"{name}?{rest[2]}" if rest[1] else name
 
 
@@ -145,7 +144,7 @@ def wheel_problems(folder: Path) -> Iterator[str]:
             yield f"{name}: not a wheel"
             continue
         try:
-            with open_archive(wheel):
+            with open_archive(wheel, skip_folders=True):
                 pass
         except ArchiveError as error:
             yield f"{name}: {error}"
@@ -221,6 +220,11 @@ def _spec_problems(router: SubmittedRouter, identity: Mapping[str, Any]) -> Iter
         yield f"the spec {router.spec} names another module or class than the fingerprint is of"
 
 
+def _folder_in_archive(folder: Path) -> str:
+    """Return the name of a trained router's folder in an archive, which must not be that of a built-in router."""
+    return f"{folder.name}-trained" if folder.name in BUILT_IN else folder.name
+
+
 def _folder_problem(name: str) -> str | None:
     """Return why a folder of this name cannot be that of a trained router in an archive."""
     if not name or name in BUILT_IN or any(each in name for each in "/:?\\"):
@@ -271,11 +275,12 @@ def _artefact_files(artefact: Artefact, include: Sequence[str]) -> dict[str, Pat
     folder = artefact.folder
     if include:
         raise UsageError(f"--include: a trained router has all that it needs in {folder}; train it with what it reads")
-    if (problem := _folder_problem(folder.name)) is not None:
-        raise UsageError(f"{folder}: {folder.name!r} {problem}; rename the folder")
+    name = _folder_in_archive(folder)
+    if (problem := _folder_problem(name)) is not None:
+        raise UsageError(f"{folder}: {name!r} {problem}; rename the folder")
     wheels = sorted(artefact.wheels.glob(f"*{_WHEEL}")) if artefact.wheels is not None else []
     inner = [MANIFEST, *artefact.manifest.files, *(f"{WHEELS}/{wheel.name}" for wheel in wheels)]
-    return {f"{ROUTER_FOLDER}/{folder.name}/{name}": folder / name for name in inner}
+    return {f"{ROUTER_FOLDER}/{name}/{each}": folder / each for each in inner}
 
 
 def _argument_file(spec: RouterSpec, argument: str, root: Path) -> dict[str, Path]:
