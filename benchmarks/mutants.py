@@ -314,7 +314,8 @@ def _test(folder: Path, database: WorkDB, pending: Sequence[WorkItem], workers: 
         return
     trees = [folder / "trees" / str(number) for number in range(workers)]
     shutil.rmtree(folder / "trees", ignore_errors=True)
-    for tree in trees:
+    unchanged = folder / "trees" / "unchanged"  # a limit of time is found while mutants are tested in the others
+    for tree in (*trees, unchanged):
         copy_tree(tree)
     limits_s: dict[Sequence[str], float] = {}
     by_module = sorted(pending, key=lambda item: str(item.mutations[0].module_path))
@@ -329,7 +330,7 @@ def _test(folder: Path, database: WorkDB, pending: Sequence[WorkItem], workers: 
             while len(running) < workers and time.monotonic() < end and (item := next(waiting, None)) is not None:
                 tests = RULES[str(item.mutations[0].module_path)]
                 if tests not in limits_s:
-                    limits_s[tests] = 10 + 4 * baseline_s(trees[0], tests)
+                    limits_s[tests] = 10 + 4 * baseline_s(unchanged, tests)
                 running[pool.submit(test_mutant, item, tests, limits_s[tests], free)] = item
             if not running:
                 break
