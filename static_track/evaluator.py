@@ -211,7 +211,7 @@ class Evaluator:
 
     def _requested_lines(self, routers: Sequence[str | RouterLike], prediction_files: Sequence[str]) -> list[Wanted]:
         self.bank.require_labels()
-        loaded = make_names_unique([self._routers.load(router) for router in routers])
+        loaded = make_names_unique([self._routers.load(router).require_trained() for router in routers])
         wanted = [self._make_line(router, reference=False) for router in loaded]
         if prediction_files.count(STDIN) > 1:
             raise UsageError("standard input can be read only once: give --predictions - once")
@@ -318,7 +318,7 @@ class Evaluator:
 
     def predictions(self, router: str | RouterLike) -> Predictions:
         """Return a router's predictions for the rows of the part, cached ones if there are any."""
-        wanted = self._make_line(self._routers.load(router), reference=False)
+        wanted = self._make_line(self._routers.load(router).require_trained(), reference=False)
         return replace(self._predictions(wanted), in_sample=is_in_sample(wanted.name))
 
     def load(self, router: str | RouterLike) -> LoadedRouter:

@@ -20,10 +20,11 @@ def admit_router(loaded: LoadedRouter, tasks: Iterable[Task], *, in_sample: bool
         in_sample: whether a router that was trained on them is admitted, with the mark.
 
     Raises:
-        UsageError: the router was trained on some of the tasks, or on near-duplicates, and ``in_sample`` is false.
+        UsageError: the router was trained on some of the tasks, or on near-duplicates, and ``in_sample`` is false; or
+            it has to be trained, and was not.
     """
     if loaded.artefact is None:
-        return loaded
+        return loaded.require_trained()
     overlap = overlap_with_tasks(read_seen(loaded.artefact.seen), tasks)
     if not overlap:
         return loaded

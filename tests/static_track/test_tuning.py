@@ -65,6 +65,7 @@ def test_the_criterion_and_the_wanted_share_decide(banked: Store, tmp_path: Path
     worst = twinbench(*tune[:5], "--set", "start=low", "--set", "up=0", "--traj-pass", "100")
     assert worst.code == 1
     assert "no setting of cascade reaches that" in worst.err
+    assert "the highest TrajPass is" in worst.text
 
 
 def test_why_a_setting_failed_is_said(banked: Store, tmp_path: Path) -> None:

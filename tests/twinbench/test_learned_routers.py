@@ -17,17 +17,20 @@ import numpy as np
 import pytest
 
 import twinbench as tb
+from dynamic_track.running.trained_routers import admit_router
 from static_track.banks.bank import Bank
 from static_track.banks.splits import WHOLE_BANK, BankPart
 from static_track.evaluator import Evaluator
 from static_track.folds import folds_by_group
 from static_track.training import training_trajectories
 from tests.banks import Row, import_rows
+from tests.cli.commands import twinbench
 from tests.plugins.hosting import limits
 from tests.twinbench.calls import a_call
 from tests.twinbench.planting import plant
 from twinbench.errors import UsageError
 from twinbench.plugins.arguments import convert_arguments
+from twinbench.plugins.loading import load_router
 from twinbench.plugins.spec import parse_spec
 from twinbench.routers.layers import choose_tiers, conformal_threshold
 from twinbench.routers.registry import BUILT_IN, has_to_be_trained
@@ -234,6 +237,25 @@ def test_a_router_that_was_not_trained_says_so(name: str) -> None:
     answer, _ = ask_router(BUILT_IN[name](), a_call())
     assert isinstance(answer, str)
     assert "it was not trained: twinbench router train" in answer
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("static", "score", "knn"),
+        ("static", "compare", "always-low", "knn"),
+        ("static", "predict", "session-aware?inner=ordinal"),
+    ],
+)
+def test_a_router_that_was_not_trained_is_refused_before_it_is_asked(words: tuple[str, ...]) -> None:
+    ran = twinbench(*words)
+    assert (ran.code, ran.out) == (2, b"")
+    assert "learns, and was not trained: twinbench router train" in ran.err
+
+
+def test_a_router_that_was_not_trained_is_refused_before_a_run() -> None:
+    with pytest.raises(UsageError, match="router 'guard' learns, and was not trained"):
+        admit_router(load_router("guard"), [], in_sample=False)
 
 
 def test_what_was_trained_decides_alike_in_this_process_and_from_its_folder(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -113,6 +113,13 @@ def tune(
             f"best of {len(rows):,} by {by.value}"
             + ("" if traj_pass is None else f" with TrajPass of at least {traj_pass:g} %")
             + f": {'none' if found.chosen is None else found.chosen.spec}",
+            *(
+                [f"the first {len(shown)} of {len(rows):,} are shown; --format csv has all"]
+                if len(shown) < len(rows)
+                else []
+            ),
+            *([] if dealt is None else [f"each row was answered by what was trained on the other rows: {dealt.title}"]),
+            *([] if found.chosen is not None else [_highest_traj_pass(rows)]),
             f"bill: cost, and {found.penalty_usd:g} USD for each trajectory that does not pass",
             "chosen on these rows, so its scores are optimistic: score it on others",
         ]
@@ -126,6 +133,11 @@ def tune(
     if found.chosen is None:
         typer.echo(make_printable(f"error: no setting of {router} reaches that without errors"), err=True)
         raise typer.Exit(1)
+
+
+def _highest_traj_pass(rows: list[dict[str, Any]]) -> str:
+    best = max(rows, key=lambda row: row["traj_pass"] or 0.0)
+    return f"the highest TrajPass is {best['traj_pass'] or 0.0:.1f} %, of {best['spec']}"
 
 
 def _values(texts: list[str]) -> dict[str, list[str]] | None:

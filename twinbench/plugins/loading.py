@@ -75,6 +75,22 @@ class LoadedRouter:
     """
     artefact: Artefact | None = None
     """The folder that the router was loaded from, if it was trained."""
+    is_untrained: bool = False
+    """Whether it is a built-in router that decides nothing before it is trained, and was not."""
+
+    def require_trained(self) -> LoadedRouter:
+        """Return itself.
+
+        Raises:
+            UsageError: it is a built-in router that has to be trained, and was not.
+        """
+        if self.is_untrained:
+            raise UsageError(
+                f"router {self.name!r} learns, and was not trained: twinbench router train {self.name!r} --bank NAME "
+                f"--split train --out DIR makes a folder that is a router; twinbench static crossval {self.name!r} "
+                "trains and scores it on the folds of a bank"
+            )
+        return self
 
     @contextmanager
     def open(self, candidates: tuple[Candidate, ...], llm: RouterLlm | None = None) -> Iterator[Router]:
@@ -102,14 +118,15 @@ def load_router(spec: str | RouterLike, limits: PluginLimits | None = None) -> L
         return _wrap_router_object(spec)
     limits = _resolve_python(limits or PluginLimits())
     parsed = parse_spec(spec)
-    if parsed.kind == "built-in" and limits.watch:
-        place = _place_of_built_in(parsed)
-        return _make_loaded_router(
-            spec, _built_in_identity(parsed), partial(_open_process_router, spec, place, limits), may_ask=False
-        )
     if parsed.kind == "built-in":
         router = _make_built_in(parsed)
-        return _make_loaded_router(spec, _built_in_identity(parsed), partial(_open_instance, router), may_ask=False)
+        opener = (
+            partial(_open_process_router, spec, _place_of_built_in(parsed), limits)
+            if limits.watch
+            else partial(_open_instance, router)
+        )
+        made = _make_loaded_router(spec, _built_in_identity(parsed), opener, may_ask=False)
+        return replace(made, is_untrained=hasattr(router, "fit"))
     if parsed.kind == "endpoint" and limits.isolation is not None:
         raise UsageError(f"router {spec!r} is an HTTP endpoint: --isolation strict has no network to reach it")
     if parsed.kind == "endpoint":
