@@ -26,6 +26,7 @@ from twinbench.leaderboard.adding import Listed, add_submission, withdraw_entry
 from twinbench.leaderboard.checking import check_entries
 from twinbench.leaderboard.entries import read_entries
 from twinbench.leaderboard.ranking import Estimate, rank_estimates
+from twinbench.leaderboard.site import make_site
 from twinbench.leaderboard.tables import BoardTable, Row, make_tables
 from twinbench.submissions.archive import write_archive
 from twinbench.submissions.manifest import MANIFEST_FILE, Division
@@ -245,12 +246,27 @@ def test_what_may_not_be_ranked_says_why(results: Path) -> None:
     add(results, "seen", static_result(combined=99, in_sample=True))
     add(results, "unsure", static_result(combined=70, spread=None))
     add(results, "fine", static_result(combined=50))
-    add(results, "toy", static_result(bank="rehearsal", caveat="Its scores rank nothing."))
+    add(results, "toy", static_result(bank="toy", caveat="Its scores rank nothing.", ranks_nothing=True))
     official, toy = tables(results)
     assert [row.name for row in official.ranked] == ["fine"]
     assert {row.name: str(row.reason)[:9] for row in official.unranked} == {"seen": "in-sample", "unsure": "it has no"}
     assert toy.ranked == []
     assert toy.caveat == "Its scores rank nothing."
+    assert [row.reason for row in toy.unranked] == ["results under these conditions rank nothing"]
+
+
+def test_a_caveat_that_says_whom_a_bank_ranks_takes_nobody_out_of_the_ranking(results: Path) -> None:
+    caveat = "Simulated models: what it ranks is routers for these."
+    for name, combined in (("better", 60), ("worse", 20)):
+        add(results, name, static_result(combined=combined, bank="rehearsal", caveat=caveat))
+
+    [table] = tables(results)
+
+    assert table.caveat == caveat
+    assert [(row.name, row.group, row.ranks) for row in table.ranked] == [("better", 1, (1, 1)), ("worse", 2, (2, 2))]
+    page = make_site(results, PROTOCOLS).files["static.html"]
+    assert page.index(caveat) < page.index("Group 1: nothing is shown to be better") < page.index("Group 2")
+    assert "not ranked" not in page
 
 
 def test_an_earlier_protocol_has_tables_of_its_own(results: Path) -> None:

@@ -38,7 +38,7 @@ def fill(results: Path) -> None:
     add("router-3", static_result(combined=88), content="2", key="SHA256:k", now="2026-12-01T08:00:00Z")
     add("seen", static_result(combined=99, in_sample=True))
     add("old", static_result(combined=66, protocol="0" * 64))
-    add("toy", static_result(bank="rehearsal", caveat="Its scores rank nothing."))
+    add("toy", static_result(bank="toy", caveat="Its scores rank nothing.", ranks_nothing=True))
     add("gone", static_result(combined=58))
     withdraw_entry(results, Division.static, "gone", "It read the labels.", NOW)
     links = ("https://example.org/router",)

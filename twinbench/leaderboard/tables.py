@@ -107,10 +107,15 @@ class BoardTable:
 
     @property
     def caveat(self) -> str | None:
-        """A caveat to be shown with all numbers of these conditions, which are not ranked; None if there is none."""
+        """A caveat to be shown with all numbers of these conditions; None if there is none."""
         bank = self.setting.get("bank")
         caveat = bank.get("caveat") if isinstance(bank, dict) else None
         return caveat if isinstance(caveat, str) else None
+
+    @property
+    def ranks_nothing(self) -> bool:
+        """Whether results under these conditions are not ranked, by what the bank says of itself."""
+        return _mapping(self.setting.get("bank")).get("ranks_nothing") is True
 
     @property
     def title(self) -> str:
@@ -134,6 +139,7 @@ class BoardTable:
             "title": self.title,
             "current": self.current,
             "caveat": self.caveat,
+            "ranks_nothing": self.ranks_nothing,
             "setting": dict(self.setting),
             "ranked_by": METRICS[self.kind][0][0],
             "level": self.level,
@@ -215,7 +221,7 @@ def _reason(row: Row, table: BoardTable, metric: str) -> str | None:
         return "in-sample: its router was trained on rows that it is scored on"
     if row.values.get(metric) is None:
         return "it has no value to rank by"
-    if table.caveat is not None:
+    if table.ranks_nothing:
         return "results under these conditions rank nothing"
     if metric not in row.intervals:
         return "it has no interval, so nothing is known of how sure it is"
