@@ -265,9 +265,13 @@ def test_a_caveat_that_says_whom_a_bank_ranks_takes_nobody_out_of_the_ranking(re
 
     assert table.caveat == caveat
     assert [(row.name, row.group, row.ranks) for row in table.ranked] == [("better", 1, (1, 1)), ("worse", 2, (2, 2))]
-    page = make_site(results, PROTOCOLS).files["static.html"]
+    site = make_site(results, PROTOCOLS)
+    page = site.files["static.html"]
     assert page.index(caveat) < page.index("Group 1: nothing is shown to be better") < page.index("Group 2")
     assert "not ranked" not in page
+    index = site.files["index.html"]
+    assert "No entry is ranked yet" not in index
+    assert index.index("Bank rehearsal") < index.index("better.html") < index.index(caveat)
 
 
 def test_an_earlier_protocol_has_tables_of_its_own(results: Path) -> None:

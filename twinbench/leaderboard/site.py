@@ -33,6 +33,8 @@ MOST_PLOTS = 1
 """Plots on the page of a division; a table's own page has its plot too."""
 MOST_TABLES = 25
 """Tables that the page of a division shows rows of."""
+MOST_LEADING = 5
+"""Tables of each division whose first group is on the first page."""
 MOST_WITHDRAWN = 50
 """Withdrawn entries that the page of a division names, the latest first."""
 MOST_EARLIER = 20
@@ -188,7 +190,7 @@ class _Pages:
             tables = [table for table in self._tables if table.division is division]
             leading = [
                 (table, [row for row in table.ranked if row.group == 1][:MOST_SHOWN])
-                for table in tables[:MOST_PLOTS]
+                for table in tables[:MOST_LEADING]
                 if table.current and table.ranked
             ]
             listed = sum(entry.current.withdrawal is None for entry in own)
