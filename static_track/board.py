@@ -65,7 +65,7 @@ class Entry:
     """Computes the intervals of each workload by itself; None if no intervals were requested."""
     rank: tuple[int, int] | None = None
     """Range of ranks by Combined among the routers of the board, from best to worst; None for references that see
-    labels."""
+    labels, and on a bank that ranks nothing."""
     in_sample: bool = False
     """Whether the router was scored on rows that it was trained on, which its name says too."""
 
@@ -164,6 +164,7 @@ class Setting:
                 "trajectories": self.trajectories,
                 "groups": self.groups,
                 **({} if self.bank.caveat is None else {"caveat": self.bank.caveat}),
+                **({"ranks_nothing": True} if self.bank.ranks_nothing else {}),
             },
             "protocol": self.protocol,
             "order_seed": self.order_seed,
@@ -341,7 +342,7 @@ class Comparison(Setting, Tabular):
     entries: Sequence[Entry]
     pairs: Sequence[Pair]
     ranks: Mapping[str, Mapping[str, tuple[int, int]]]
-    """Range of ranks, from best to worst, by metric and router."""
+    """Range of ranks, from best to worst, by metric and router; on a bank that ranks nothing no router has one."""
 
     number_columns: ClassVar = frozenset({"difference", "low", "high", "p", "p_holm", "needed_trajectories"})
 

@@ -198,8 +198,9 @@ class Evaluator:
             raise UsageError("a comparison needs at least two different routers or prediction files")
         entries, sample = self._entries(wanted, resampling)
         assert sample is not None  # noqa: S101 - there is a resampling
+        routers_ranked = () if self.bank.info.ranks_nothing else range(len(entries))
         ranks = {
-            metric: {entries[number].router: rank for number, rank in sample.ranks(range(len(entries)), metric).items()}
+            metric: {entries[number].router: rank for number, rank in sample.ranks(routers_ranked, metric).items()}
             for metric in SCORES
         }
         return Comparison(
@@ -277,7 +278,8 @@ class Evaluator:
         self.progress("drawing trajectories", 0, None)
         sample = RouterSample([score.parts for score in found if score.parts is not None], resampling)
         see_labels = {name for name in references.NAMES if name not in references.ROUTERS}
-        ranks = sample.ranks([number for number, each in enumerate(wanted) if each.name not in see_labels], RANKED_BY)
+        routers = [number for number, each in enumerate(wanted) if each.name not in see_labels]
+        ranks = sample.ranks([] if self.bank.info.ranks_nothing else routers, RANKED_BY)
         return [
             replace(
                 entry,

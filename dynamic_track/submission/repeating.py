@@ -27,7 +27,7 @@ from twinbench.causes import CAUSES, Cause, OutcomeClass
 from twinbench.checks import Status
 from twinbench.containers.engine import Engine
 from twinbench.display.progress import Progress, no_progress
-from twinbench.display.wording import format_count
+from twinbench.display.wording import format_count, format_p
 from twinbench.errors import UsageError
 from twinbench.plugins.limits import PluginLimits
 from twinbench.storage.store import Store
@@ -281,11 +281,11 @@ def _compare(
     before = sum(each.claimed_resolved for each in cases)
     now = sum(each.resolved for each in cases)
     p = p_of_resolved(cases)
-    told = f"{before:,} of {len(cases):,} cases are claimed to be resolved, {now:,} are when run again (p = {p:.4f})"
+    told = f"{before:,} of {len(cases):,} cases are claimed to be resolved, {now:,} are when run again ({format_p(p)})"
     findings.add("rerun-resolved", subject, _status(p, level), told, value=p, level=Level.rerun)
     p = p_of_costs(cases)
     spent, cost = sum(each.claimed_usd for each in cases), sum(each.cost_usd for each in cases)
-    told = f"{spent:.4f} USD are claimed for {len(cases):,} cases, {cost:.4f} are billed when run again (p = {p:.4f})"
+    told = f"{spent:.4f} USD are claimed for {len(cases):,} cases, {cost:.4f} are billed when run again ({format_p(p)})"
     findings.add("rerun-cost", subject, _status(p, level), told, value=p, level=Level.rerun)
     one, other = (read_evidence(RunDirectory(path), run.pool) for path in (run.folder, again.path))
     findings.judge(

@@ -22,6 +22,7 @@ _TASK_LABELS = (
     "In every trajectory of the bank all rows have the same label: the labels are those of tasks, not of steps, and "
     "scores say nothing about step-by-step routing."
 )
+_RANKS_NOTHING = "By what its rows say, results on the bank rank nothing: routers have scores on it, and no ranks."
 _MOST_CAVEATS = 3
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -56,6 +57,9 @@ class BankInfo:
     """Whether its labels look like task labels that are repeated on every step."""
     caveats: tuple[str, ...] = ()
     """Caveats in its rows that must accompany its numbers."""
+    ranks_nothing: bool = False
+    """Whether its rows say that results on it rank nothing. This alone decides whether routers are ranked, on boards
+    and in comparisons as on the leaderboard; every other caveat says only what the ranks are of."""
 
     @property
     def file_name(self) -> str:
@@ -76,6 +80,8 @@ class BankInfo:
         found = [] if self.labelled else [_UNLABELLED]
         if self.task_labels:
             found.append(_TASK_LABELS)
+        if self.ranks_nothing:
+            found.append(_RANKS_NOTHING)
         found += self.caveats[:_MOST_CAVEATS]
         if len(self.caveats) > _MOST_CAVEATS:
             found.append(f"Its rows have {format_count(len(self.caveats) - _MOST_CAVEATS, 'more caveat')}.")

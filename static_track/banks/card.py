@@ -34,6 +34,7 @@ _FIELDS: Mapping[str, str] = {
     "target_tier_id": "The label as a number: 0 low, 1 mid, 2 mid_high, 3 high.",
     "group": "What the trajectory shares with others that are not independent of it; absent if it is independent.",
     "caveat": "What must accompany every number of the bank; absent if there is nothing to say.",
+    "ranks_nothing": "Whether results on the bank rank nothing; absent if they rank routers.",
 }
 """The fields of a row that twinbench reads, with their meaning."""
 

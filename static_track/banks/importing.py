@@ -66,6 +66,8 @@ class ParsedBank:
     functions: dict[str, int] = field(default_factory=dict)
     caveats: set[str] = field(default_factory=set)
     """Caveats in the rows that must accompany numbers of the bank."""
+    ranks_nothing: bool = False
+    """Whether a row says that results on the bank rank nothing."""
     problems: list[Problem] = field(default_factory=list)
 
     def add(self, numbered_row: NumberedRow) -> None:
@@ -76,6 +78,7 @@ class ParsedBank:
         group, caveat = (_nonblank_text(row.get(name)) for name in ("group", "caveat"))
         if caveat is not None:
             self.caveats.add(caveat)
+        self.ranks_nothing |= row.get("ranks_nothing") is True
         self.rows.append(
             _Row(
                 number=numbered_row.number,
@@ -335,6 +338,7 @@ def store_bank(
         text_rules=parsed.messages.text_rules,
         task_labels=parsed.has_task_labels,
         caveats=tuple(sorted(parsed.caveats)),
+        ranks_nothing=parsed.ranks_nothing,
     )
     folder = store.bank_dir(name)
     with store.new_folder(folder):

@@ -74,6 +74,8 @@ class RowModel(BaseModel):
     """A name shared by trajectories that are not independent, such as draws of one task or near-duplicates."""
     caveat: Annotated[str, AfterValidator(_not_blank), Field(max_length=MOST_CAVEAT_CHARACTERS)] = ""
     """A caveat that must accompany numbers of the bank."""
+    ranks_nothing: bool = False
+    """Whether results on the bank rank nothing: routers have scores on it, and no ranks."""
 
 
 class LabelledRowModel(RowModel):

@@ -35,7 +35,13 @@ def upgrade_bank(name: str, store: Store) -> BankInfo:
         info = bank.info
         missing = _missing(bank)
         if missing is None:
-            current = replace(info, schema=SCHEMA_VERSION, task_labels=_has_task_labels(bank), caveats=_caveats(bank))
+            current = replace(
+                info,
+                schema=SCHEMA_VERSION,
+                task_labels=_has_task_labels(bank),
+                caveats=_caveats(bank),
+                ranks_nothing=any(extra["ranks_nothing"] is True for extra in _extras(bank, "ranks_nothing")),
+            )
             with suppress(StoreWriteError):  # a read-only store is examined again next time
                 _write_pointer(store, current)
             return current

@@ -19,6 +19,7 @@ from static_track.construction.lines import ReviewLine
 from static_track.construction.plan import BuildPlan
 from static_track.construction.reviewing import ReviewState, apply_review, review_state
 from static_track.construction.search import Finding, SearchOutcome
+from static_track.construction.settings import BankSection
 from static_track.construction.step_rules import StepRule
 from twinbench.calls.translation import PLAIN_FIELDS
 from twinbench.construction.execution import Execution
@@ -35,19 +36,19 @@ EVIDENCE_FILE = "evidence.jsonl.gz"
 _FIELDS = frozenset(
     (
         *("id", "benchmark", "instance_id", "step_index", "total_steps", "messages", "functions"),
-        *("target_tier", "target_tier_id", "group", "caveat"),
+        *("target_tier", "target_tier_id", "group", "caveat", "ranks_nothing"),
     )
 )
 """The fields of a published row; nothing else is published, so that rows name no model, search or reviewer."""
 
 
-def bank_rows(outcomes: Iterable[SearchOutcome], ladder: Ladder, caveat: str | None) -> Iterator[dict[str, Any]]:
+def bank_rows(outcomes: Iterable[SearchOutcome], ladder: Ladder, bank: BankSection) -> Iterator[dict[str, Any]]:
     """Yield the rows of a bank in canonical order: each step of the labelled execution, with the prompt that was sent.
 
     Args:
         outcomes: the outcomes of all tasks.
         ladder: the tiers of the candidates.
-        caveat: the caveat that must accompany numbers of the bank.
+        bank: what the rows say about the bank.
     """
     labelled = [outcome for outcome in outcomes if outcome.labelled_execution is not None]
     for outcome in sorted(labelled, key=lambda each: (each.task.workload, each.task.id)):
@@ -68,13 +69,15 @@ def bank_rows(outcomes: Iterable[SearchOutcome], ladder: Ladder, caveat: str | N
             row |= {"target_tier": tier.label, "target_tier_id": int(tier)}
             if task.group:
                 row["group"] = task.group
-            if caveat is not None:
-                row["caveat"] = caveat
+            if bank.caveat is not None:
+                row["caveat"] = bank.caveat
+            if bank.ranks_nothing:
+                row["ranks_nothing"] = True
             yield row
 
 
 def release_problems(
-    outcomes: Iterable[SearchOutcome], ladder: Ladder, rule: StepRule, caveat: str | None
+    outcomes: Iterable[SearchOutcome], ladder: Ladder, rule: StepRule, bank: BankSection
 ) -> Iterator[Problem]:
     """Yield what forbids publishing; derived from the executions themselves, not from the search's conclusions."""
     for outcome in outcomes:
@@ -83,7 +86,7 @@ def release_problems(
                 Problem(f"task {outcome.task.id}", None, None, what)
                 for what in _release_violations(outcome, ladder, rule)
             )
-    for row in bank_rows(outcomes, ladder, caveat):
+    for row in bank_rows(outcomes, ladder, bank):
         yield from _row_problems(row)
 
 
@@ -143,7 +146,7 @@ class Publication:
             ContentError: something forbids publishing.
         """
         rule = self.plan.identity.search_rules().step_rule
-        if problems := list(release_problems(self.outcomes, self.ladder, rule, self.plan.bank.caveat)):
+        if problems := list(release_problems(self.outcomes, self.ladder, rule, self.plan.bank)):
             raise ContentError(problems, hint="No rows were written; every execution is kept.")
         if uncertain := self.review_state().uncertain:
             what = "its review is uncertain, which blocks publishing the bank"
@@ -154,7 +157,7 @@ class Publication:
 
     def searched_rows(self) -> Iterator[dict[str, Any]]:
         """Yield the rows with the labels that the search found."""
-        return bank_rows(self.outcomes, self.ladder, self.plan.bank.caveat)
+        return bank_rows(self.outcomes, self.ladder, self.plan.bank)
 
     def review_state(self) -> ReviewState:
         """Return the state of the review of the labels."""

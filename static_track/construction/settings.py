@@ -64,11 +64,13 @@ class BankSection(_Section):
     licence: _NonBlank
     description: str = ""
     caveat: Annotated[_NonBlank, Field(max_length=MOST_CAVEAT_CHARACTERS)] | None = None
+    ranks_nothing: bool = False
+    """Whether results on the bank rank nothing, as every row then says."""
     sources: list[_NonBlank] = []
 
     def to_json(self) -> dict[str, Any]:
-        """The section as JSON."""
-        return self.model_dump(mode="json")
+        """The section as JSON, in which ``ranks_nothing`` is absent where it is false."""
+        return self.model_dump(mode="json", exclude=None if self.ranks_nothing else {"ranks_nothing"})
 
 
 class SearchSection(_Section):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,23 @@ def test_the_summary_is_appended_as_markdown(tmp_path: Path) -> None:
     assert "**missed**" in text
     assert "- sticky: combined " in text
     assert "[" in next(line for line in text.splitlines() if line.startswith("| sticky"))
+
+
+def test_the_summary_shows_no_number_as_zero_that_is_not_zero(tmp_path: Path) -> None:
+    before, summary = tmp_path / "before.jsonl", tmp_path / "summary.md"
+    twinbench("static", "predict", "always-high", "--bank", "many", "-o", before).succeeded()
+    scored = ("static", "score", "always-low", "--bank", "many")
+    twinbench(*scored, "--before", before, "--summary", summary).succeeded()
+    text = unescape(summary.read_text("utf-8"))
+    assert "McNemar: p < 0.0001)" in text
+    assert "0.0000" not in text
+
+
+def test_the_summary_explains_no_column_that_it_has_not(tmp_path: Path) -> None:
+    summary = tmp_path / "summary.md"
+    whole = ("static", "score", "always-low", "--bank", "rehearsal", "--resamples", "0")
+    assert "Expected bill:" in " ".join(twinbench(*whole, "--summary", summary).succeeded().text.split())
+    assert "Expected bill" not in summary.read_text("utf-8")
 
 
 def test_the_summary_says_what_has_changed_since_a_version_before(tmp_path: Path) -> None:

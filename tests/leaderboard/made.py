@@ -63,11 +63,14 @@ def static_result(
     protocol: str = PROTOCOLS.static,
     in_sample: bool = False,
     caveat: str | None = None,
+    ranks_nothing: bool = False,
 ) -> VerifiedResult:
     """A verified result on a bank."""
     about: dict[str, JsonValue] = {"name": bank, "sha256": sha256_text(bank), "split": None, "rows": 970}
     if caveat is not None:
         about["caveat"] = caveat
+    if ranks_nothing:
+        about["ranks_nothing"] = True
     return VerifiedResult(
         division=Division.static,
         kind="static",

@@ -26,10 +26,12 @@ from twinbench.leaderboard.adding import Listed, add_submission, withdraw_entry
 from twinbench.leaderboard.checking import check_entries
 from twinbench.leaderboard.entries import read_entries
 from twinbench.leaderboard.ranking import Estimate, rank_estimates
+from twinbench.leaderboard.site import make_site
 from twinbench.leaderboard.tables import BoardTable, Row, make_tables
-from twinbench.submissions.archive import write_archive
+from twinbench.submissions.archive import open_archive, write_archive
 from twinbench.submissions.manifest import MANIFEST_FILE, Division
 from twinbench.submissions.report import Level, VerificationReport, VerifiedResult
+from twinbench.submissions.signing import SIGNATURE_FILE
 
 
 @pytest.fixture
@@ -245,12 +247,31 @@ def test_what_may_not_be_ranked_says_why(results: Path) -> None:
     add(results, "seen", static_result(combined=99, in_sample=True))
     add(results, "unsure", static_result(combined=70, spread=None))
     add(results, "fine", static_result(combined=50))
-    add(results, "toy", static_result(bank="rehearsal", caveat="Its scores rank nothing."))
+    add(results, "toy", static_result(bank="toy", caveat="Its scores rank nothing.", ranks_nothing=True))
     official, toy = tables(results)
     assert [row.name for row in official.ranked] == ["fine"]
     assert {row.name: str(row.reason)[:9] for row in official.unranked} == {"seen": "in-sample", "unsure": "it has no"}
     assert toy.ranked == []
     assert toy.caveat == "Its scores rank nothing."
+    assert [row.reason for row in toy.unranked] == ["results under these conditions rank nothing"]
+
+
+def test_a_caveat_that_says_whom_a_bank_ranks_takes_nobody_out_of_the_ranking(results: Path) -> None:
+    caveat = "Simulated models: what it ranks is routers for these."
+    for name, combined in (("better", 60), ("worse", 20)):
+        add(results, name, static_result(combined=combined, bank="rehearsal", caveat=caveat))
+
+    [table] = tables(results)
+
+    assert table.caveat == caveat
+    assert [(row.name, row.group, row.ranks) for row in table.ranked] == [("better", 1, (1, 1)), ("worse", 2, (2, 2))]
+    site = make_site(results, PROTOCOLS)
+    page = site.files["static.html"]
+    assert page.index(caveat) < page.index("Group 1: nothing is shown to be better") < page.index("Group 2")
+    assert "not ranked" not in page
+    index = site.files["index.html"]
+    assert "No entry is ranked yet" not in index
+    assert index.index("Bank rehearsal") < index.index("better.html") < index.index(caveat)
 
 
 def test_an_earlier_protocol_has_tables_of_its_own(results: Path) -> None:
@@ -410,6 +431,66 @@ def test_what_cannot_be_done_is_refused(results: Path, tmp_path: Path) -> None:
         assert (ran.code, said in ran.err) == (code, True), ran.err
     assert (tmp_path / "full" / "thesis.tex").read_text() == "mine"
     assert leaderboard("check", results=tmp_path / "nowhere").code == 2
+
+
+def test_what_needs_only_the_file_is_refused_before_it_is_verified(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def list_file(folder: str, signature: bytes | None = None, **more: Any) -> tuple[Path, VerificationReport]:
+        data, report = submission(**more)
+        (tmp_path / folder).mkdir()
+        file, told = on_disk(tmp_path / folder, data, report)
+        if signature is not None:
+            write_archive(file, {MANIFEST_FILE: data, SIGNATURE_FILE: signature})
+        return file, VerificationReport.model_validate_json(told.read_text().replace('"ok": true, ', "", 1))
+
+    def listed(folder: str, **more: Any) -> Path:
+        file, report = list_file(folder, **more)
+        with open_archive(file) as archive:
+            add_submission(results, archive.read(MANIFEST_FILE, 10**6), report, NOW)
+        return file
+
+    superseded = listed("first", name="changed")
+    listed("second", name="changed", content="2")
+    withdrawn = listed("withdrawn", name="gone")
+    withdraw_entry(results, Division.static, "gone", "a bug", NOW)
+    further = listed("further", name="far", levels=(Level.verify, Level.grade))
+    listed("signed", name="signed", key="SHA256:a")
+    unsigned, _ = list_file("unsigned", name="signed", content="2")
+    stranger, _ = list_file("stranger", name="far", content="2", contact="B. Other")
+    forged, _ = list_file("forged", name="signed", content="3", signature=b"no signature")
+    started: list[object] = []
+
+    def verify(file: object, *_: object, **__: object) -> VerificationReport:
+        started.append(file)
+        raise TwinbenchError("the verification started")
+
+    monkeypatch.setattr("twinbench.api.leaderboard.verify_submission", verify)
+    for file, said in (
+        (superseded, "was listed as static/changed before"),
+        (withdrawn, "is withdrawn: a bug"),
+        (further, "goes further: grade"),
+        (unsigned, "is signed by SHA256:a, and the new file is not signed"),
+        (stranger, "was submitted by A. Person"),
+        (forged, "the signature is not of this manifest"),
+    ):
+        with pytest.raises(TwinbenchError, match=said):
+            tb.add_to_leaderboard(file, results=results)
+    assert started == []
+    with pytest.raises(TwinbenchError, match="the verification started"):
+        tb.add_to_leaderboard(stranger, results=results, supersede=True)
+    assert started == [stranger]
+
+
+def test_a_commitment_of_another_entry_is_refused_before_the_file_is_verified(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = commitment(results)
+    add(results, "mine", live_result(60, commitments=(digest,)), content="1")
+    file, _ = on_disk(tmp_path, *submission("other", live_result(80, commitments=(digest,)), content="2"))
+    monkeypatch.setattr("twinbench.api.leaderboard.verify_submission", None)
+    with pytest.raises(TwinbenchError, match=f"{digest[:12]}: two entries name it: mine, other"):
+        tb.add_to_leaderboard(file, results=results)
 
 
 def test_the_library_does_the_same(results: Path, tmp_path: Path) -> None:

@@ -38,9 +38,9 @@ def fill(results: Path) -> None:
     add("router-3", static_result(combined=88), content="2", key="SHA256:k", now="2026-12-01T08:00:00Z")
     add("seen", static_result(combined=99, in_sample=True))
     add("old", static_result(combined=66, protocol="0" * 64))
-    add("toy", static_result(bank="rehearsal", caveat="Its scores rank nothing."))
+    add("toy", static_result(bank="toy", caveat="Its scores rank nothing.", ranks_nothing=True))
     add("gone", static_result(combined=58))
-    withdraw_entry(results, Division.static, "gone", "It read the labels.", NOW)
+    withdraw_entry(results, Division.static, "gone", "It read the <labels>.", NOW)
     links = ("https://example.org/router",)
     add("live-1", live_result(75), live_result(77, division=Division.rehearsal), levels=tuple(Level), links=links)
     add("live-2", live_result(52), checks=300)
@@ -109,6 +109,57 @@ def test_a_division_shows_groups_references_and_the_past(site: Site) -> None:
     live = check(site, "live.html").text
     assert "give up" in live
     assert "Apart" in live
+
+
+def test_withdrawn_entries_stand_at_the_end_of_their_division_with_date_and_reason(site: Site) -> None:
+    page = check(site, "static.html")
+    assert [text for _, text in page.headings][-2:] == ["Withdrawn", "How this page was made"]
+    assert f"gone, {NOW}: It read the <labels>." in " ".join(page.text.split())
+    assert "static/gone.html" in page.addresses
+    assert "Withdrawn" not in [text for _, text in check(site, "live.html").headings]
+    [table] = [name for name in site.files if name.startswith("static-") and "gone" in site.files[name]]
+    assert "not ranked: withdrawn: It read the <labels>." in check(site, table).text
+
+
+def test_headings_of_earlier_versions_name_them_and_stand_last(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    results.mkdir()
+    times = ["2026-11-30T08:00:00Z", "2026-12-01T08:00:00Z", "2026-12-02T08:00:00Z"]
+    for number, now in enumerate(times, 1):
+        found = (static_result(combined=40 + number), static_result(bank="second"))
+        add_submission(results, *submission("mine", *found, content=str(number)), now)
+        if number == 2:
+            withdraw_entry(results, Division.static, "mine", "a bug", now)
+    runs = (live_result(70, subject="runs/a"), live_result(80, subject="runs/b"))
+    add_submission(results, *submission("twice", *runs), NOW)
+
+    site = make_site(results, PROTOCOLS)
+
+    headings = [text for level, text in check(site, "static/mine.html").headings if level == 3]
+    banks, earlier = ["Bank official", "Bank second"], f"version 1 of {times[0]}, superseded"
+    assert sorted(headings[:2]) == banks
+    assert sorted(headings[2:4]) == [f"{bank}, version 2 of {times[1]}, withdrawn" for bank in banks]
+    assert sorted(headings[4:6]) == [f"{bank}, {earlier}" for bank in banks]
+    found_twice = [text for level, text in check(site, "live/twice.html").headings if level == 3]
+    assert [text.rpartition(", ")[2] for text in found_twice[:2]] == ["runs/b", "runs/a"]
+    assert len(set(found_twice)) == len(found_twice)
+    assert "Withdrawn" not in [text for _, text in check(site, "static.html").headings]
+
+
+def test_the_commands_of_an_entry_are_explained_by_what_they_have(site: Site, tmp_path: Path) -> None:
+    said = "N stands for the number that the checks above name."
+    known = check(site, "live/live-1.html").text
+    assert said not in known
+    assert "USD stands for the most that may be spent" in known
+    assert "The nonce draws the same samples again." in known
+    assert "samples again" not in check(site, "static/router-3.html").text
+    results = tmp_path / "results"
+    results.mkdir()
+    data, report = submission("old", levels=(Level.verify, Level.ask))
+    add_submission(results, data, report.model_copy(update={"samples": {}}), NOW)
+    unknown = check(make_site(results, PROTOCOLS), "static/old.html").text
+    assert "--ask N" in unknown
+    assert said in unknown
 
 
 def test_the_page_of_an_entry_says_what_was_verified_and_how_to_do_it_again(site: Site) -> None:

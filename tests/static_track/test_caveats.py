@@ -171,6 +171,39 @@ def test_what_rows_say_is_said_once_and_not_endlessly(store: Store) -> None:
     assert caveat_of([row | {"caveat": "Same."} for row in rows], store) == "Same."
 
 
+def test_only_rows_that_say_that_they_rank_nothing_take_the_ranks_away(store: Store) -> None:
+    for name, fields in (("ranking", {"caveat": "It ranks nothing, somebody says."}), ("toy", {"ranks_nothing": True})):
+        import_rows(task_labelled(**fields), store, name)
+    shown = [
+        twinbench(*command, "--bank", name, "--store", store.root, "--json").succeeded().json
+        for name in ("ranking", "toy")
+        for command in (
+            ("static", "score", "sticky", "--resamples", "100"),
+            ("static", "compare", "sticky", "always-low", "--resamples", "100"),
+            ("static", "crossval", "always-low", "--folds", "2", "--resamples", "100"),
+        )
+    ]
+    score, compared, crossed, *unranked = shown
+    assert score["routers"][0]["rank"] is not None
+    assert crossed["routers"][0]["rank"] is not None
+    assert compared["routers"][0]["ranks"]["combined"] is not None
+    for each in unranked:
+        assert each["bank"]["ranks_nothing"] is True
+        assert "rank nothing" in each["bank"]["caveat"]
+        for router in each["routers"]:
+            assert router.get("rank") is None
+            assert set(router.get("ranks", {}).values()) <= {None}
+    text = twinbench("static", "score", "sticky", "--resamples", "100", "--bank", "toy", "--store", store.root).text
+    assert "No ranks: results on this bank rank nothing" in " ".join(text.split())
+    assert "Rank by Combined" not in text
+
+
+@pytest.mark.parametrize("told", ["yes", 1, None])
+def test_whether_a_bank_ranks_nothing_is_said_by_true_or_false_alone(told: Any, store: Store) -> None:
+    with pytest.raises(ContentError, match="line 1, field ranks_nothing"):
+        import_rows([row | {"ranks_nothing": told} for row in a_trajectory([0])], store)
+
+
 @pytest.mark.parametrize("caveat", ["", "  ", 5, None, "x" * 501])
 def test_a_caveat_that_says_nothing_or_too_much_is_refused(caveat: Any, store: Store) -> None:
     with pytest.raises(ContentError, match="line 1, field caveat"):

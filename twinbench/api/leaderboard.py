@@ -15,7 +15,7 @@ from twinbench.checks import CheckResult
 from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import ContentError, Problem, UsageError
 from twinbench.fingerprint import sha256_file
-from twinbench.leaderboard.adding import Listed, add_submission, withdraw_entry
+from twinbench.leaderboard.adding import Listed, add_submission, refuse_before_verifying, withdraw_entry
 from twinbench.leaderboard.checking import check_entries
 from twinbench.leaderboard.entries import MOST_FILE_BYTES
 from twinbench.leaderboard.protocols import CurrentProtocols
@@ -23,12 +23,16 @@ from twinbench.leaderboard.site import Site, make_site, refuse_other_folder
 from twinbench.reading.input_files import InputError, open_input, read_up_to
 from twinbench.reading.strict_json import parse_document
 from twinbench.storage.manifest_files import live_manifest
-from twinbench.submissions.archive import ArchiveError, open_archive
-from twinbench.submissions.manifest import MANIFEST_FILE, Division
-from twinbench.submissions.report import VerificationReport
+from twinbench.submissions.archive import Archive, ArchiveError, open_archive
+from twinbench.submissions.manifest import MANIFEST_FILE, Division, SubmissionManifest
+from twinbench.submissions.report import Level, SignatureFound, VerificationReport
+from twinbench.submissions.signing import MOST_SIGNATURE_BYTES, SIGNATURE_FILE, SignatureError, check_signature
 
 RESULTS = "results"
 """The folder of entries and commitments in a checkout."""
+
+_VERIFIED_HERE = (Level.verify, Level.ask)
+"""What a verification does at most where a submission is listed without a report."""
 
 
 def add_to_leaderboard(
@@ -56,12 +60,20 @@ def add_to_leaderboard(
         TwinbenchError: a check of the report failed, or the entry cannot be written.
     """
     _require_folder(results)
-    found = _verify(Path(file), Path(results), store, progress) if report is None else _read_report(Path(report))
+    path = Path(file)
+    given = None if report is None else _read_report(Path(report))
     try:
-        with open_archive(Path(file)) as archive:
+        with open_archive(path) as archive:
             manifest = archive.read(MANIFEST_FILE, MOST_FILE_BYTES)
-    except ArchiveError as error:
+            signature = _read_signature(archive, manifest) if given is None else given.signature
+    except (ArchiveError, SignatureError) as error:
         raise ContentError([Problem(str(file), None, None, str(error))]) from None
+    if given is None:  # a verification takes minutes and containers: what can be refused without it is refused first
+        parsed = SubmissionManifest.parse(manifest, f"{file}, {MANIFEST_FILE}")
+        refuse_before_verifying(
+            Path(results), parsed, sha256_file(path), signature, _VERIFIED_HERE, supersede=supersede
+        )
+    found = given or _verify(path, Path(results), store, progress)
     if sha256_file(Path(file)) != found.file.sha256:
         raise UsageError(f"{report or 'the report'} does not match {file}: SHA-256 differs")
     return add_submission(Path(results), manifest, found, _now(), supersede=supersede)
@@ -128,6 +140,18 @@ def _verify(file: Path, results: Path, store: Path | str | None, progress: Progr
     commitments = results / "commitments"
     request = VerificationRequest(commitments=commitments if commitments.is_dir() else None, store=store)
     return verify_submission(file, request, progress=progress)
+
+
+def _read_signature(archive: Archive, manifest: bytes) -> SignatureFound:
+    """Return whose key signed a manifest.
+
+    Raises:
+        ArchiveError: the archive is damaged.
+        SignatureError: the signature is not of this manifest.
+    """
+    if SIGNATURE_FILE not in archive.sizes:
+        return SignatureFound(signed=False)
+    return check_signature(manifest, archive.read(SIGNATURE_FILE, MOST_SIGNATURE_BYTES), None)
 
 
 def _read_report(path: Path) -> VerificationReport:

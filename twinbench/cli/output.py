@@ -21,6 +21,7 @@ from typing import Any, Literal
 import typer
 
 from twinbench.display.markup import TextTable, latex_table, markdown_table
+from twinbench.display.wording import format_small
 from twinbench.display.wording import make_printable as make_printable
 
 _SHOW_PROGRESS_AFTER_S = 1.0
@@ -226,8 +227,8 @@ def _width(shown: TextTable, most: int = _FOLDED) -> int:
 def _cell(value: Any, column: Column) -> str:
     if value is None:
         return "–"
-    if column.tiny and isinstance(value, float) and 0 < value < (least := 10.0 ** -(column.decimals or 0)):
-        return f"<{least:.{column.decimals}f}"
+    if column.tiny and isinstance(value, float) and value >= 0:
+        return format_small(value, column.decimals or 0)
     if isinstance(value, float) and column.decimals is not None:
         sign = "+" if column.signed and round(value, column.decimals) > 0 else ""
         return f"{value:{sign},.{column.decimals}f}"

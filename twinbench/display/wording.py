@@ -14,6 +14,7 @@ PREDICTIONS = "predictions:"
 _FOLDERS = re.compile(r"""(?<=['"])/[^'"\n]*/|(?<![\w/.~…-])/(?:[^\s/'",;:?=&()<>|]+/)+""")
 """Matches the folders of an absolute path: in quotes up to the last part; outside quotes only if the path does not
 continue something else, as the path of a URL does."""
+_SMALLEST_P = 0.0001
 
 
 def format_count(number: int, noun: str, plural: str | None = None) -> str:
@@ -36,6 +37,20 @@ def format_trajectories(number: int, groups: int | None = None) -> str:
     """
     of = "" if groups in (None, number) else f" of {format_count(groups or 0, 'group')}"
     return format_count(number, "trajectory", "trajectories") + of
+
+
+def format_small(value: float, decimals: int) -> str:
+    """Return a number that is not negative in digits, where one that would be shown as zero is told from zero.
+
+    0.25 is 0.2500 and 0.00001 is <0.0001, with four decimals.
+    """
+    least = 10.0**-decimals
+    return f"<{least:.{decimals}f}" if 0 < value < least else f"{value:,.{decimals}f}"
+
+
+def format_p(value: float) -> str:
+    """Return a p-value with its sign, such as ``p = 0.0312``; one that is too small for that is ``p < 0.0001``."""
+    return f"p = {value:.4f}" if value >= _SMALLEST_P else f"p < {_SMALLEST_P:.4f}"
 
 
 def number_duplicates(names: Iterable[str]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -24,7 +24,7 @@ from twinbench.leaderboard.entries import (
     write_version,
 )
 from twinbench.submissions.manifest import Division, SubmissionManifest
-from twinbench.submissions.report import VerificationReport
+from twinbench.submissions.report import Level, SignatureFound, VerificationReport
 
 Action = Literal["added", "superseded", "verified again"]
 
@@ -75,6 +75,44 @@ def add_submission(
         write_version(folder, entry.current, earlier=earlier)
         listed.append(Listed(entry.division, entry.name, action, folder))
     return listed
+
+
+def refuse_before_verifying(
+    results: Path,
+    manifest: SubmissionManifest,
+    sha256: str,
+    signature: SignatureFound,
+    levels: Collection[Level],
+    *,
+    supersede: bool = False,
+) -> None:
+    """Refuse a submission that could not be listed whatever its verification finds, by what its file says of itself.
+
+    Args:
+        results: the folder ``results`` of a checkout.
+        manifest: the submission's manifest.
+        sha256: of the submission's file.
+        signature: the signature over the manifest.
+        levels: what the verification is going to do at most.
+        supersede: whether it may take the place of an entry that somebody else submitted.
+
+    Raises:
+        UsageError: the file was listed before, or goes less far, or the name is somebody else's.
+        ContentError: an entry is not valid.
+        TwinbenchError: another entry has one of its commitments.
+    """
+    for division in manifest.divisions:
+        folder = entry_folder(results, division, manifest.name)
+        if folder.exists():
+            _refuse_version(read_entry(folder, division), manifest, sha256, signature, levels, supersede)
+    claimed = {digest for part in manifest.live for digest in part.commitments}
+    others = [entry for entry in read_entries(results) if entry.name != manifest.name] if claimed else []
+    for entry in others:
+        listed = {
+            digest for version in entry.versions for each in version.scores.results for digest in each.commitments
+        }
+        for digest in sorted(claimed & listed):
+            raise TwinbenchError(f"commitment {digest[:12]}: two entries name it: {entry.name}, {manifest.name}")
 
 
 def withdraw_entry(results: Path, division: Division, name: str, reason: str, now: str) -> Path:
@@ -142,23 +180,38 @@ def _plan(
     if not folder.exists():
         return Entry(division, manifest.name, version), "added", None
     entry = read_entry(folder, division)
+    _refuse_version(entry, manifest, report.file.sha256, report.signature, report.levels, supersede)
     if report.file.sha256 == entry.current.report.file.sha256:
-        _refuse_again(entry, report)
         scores = scores.model_copy(update={"added_at": entry.current.scores.added_at})
         return replace(entry, current=replace(version, scores=scores)), "verified again", None
-    if report.file.sha256 in {each.report.file.sha256 for each in entry.earlier}:
-        raise UsageError(f"this file was listed as {division}/{entry.name} before, and is superseded by another one")
-    if not supersede:
-        _refuse_strangers(entry, version)
     return Entry(division, entry.name, version, entry.versions), "superseded", next_earlier(folder)
 
 
-def _refuse_again(entry: Entry, report: VerificationReport) -> None:
+def _refuse_version(
+    entry: Entry,
+    manifest: SubmissionManifest,
+    sha256: str,
+    signature: SignatureFound,
+    levels: Collection[Level],
+    supersede: bool,
+) -> None:
+    """Refuse a file as a version of an entry: one that was listed before, or that somebody else submitted."""
+    if sha256 == entry.current.report.file.sha256:
+        _refuse_again(entry, levels)
+    elif sha256 in {each.report.file.sha256 for each in entry.earlier}:
+        raise UsageError(
+            f"this file was listed as {entry.division}/{entry.name} before, and is superseded by another one"
+        )
+    elif not supersede:
+        _refuse_strangers(entry, manifest, signature)
+
+
+def _refuse_again(entry: Entry, levels: Collection[Level]) -> None:
     if entry.current.withdrawal is not None:
         raise UsageError(
             f"{entry.division}/{entry.name} with this file is withdrawn: {entry.current.withdrawal.reason}"
         )
-    missing = [str(level) for level in entry.current.report.levels if level not in report.levels]
+    missing = [str(level) for level in entry.current.report.levels if level not in levels]
     if missing:
         raise UsageError(
             f"{entry.division}/{entry.name} is listed with a report of this file that goes further: "
@@ -166,14 +219,14 @@ def _refuse_again(entry: Entry, report: VerificationReport) -> None:
         )
 
 
-def _refuse_strangers(entry: Entry, version: Version) -> None:
+def _refuse_strangers(entry: Entry, manifest: SubmissionManifest, now: SignatureFound) -> None:
     """Refuse a submission under the name of an entry that somebody else submitted, by signature or contact."""
-    old, new = entry.current, version
-    before, now = old.report.signature, new.report.signature
+    old = entry.current
+    before = old.report.signature
     if before.key is not None and before.key != now.key:
         by = "is not signed" if now.key is None else f"is signed by {now.key}"
         why = f"is signed by {before.key}, and the new file {by}"
-    elif before.key is None and old.manifest.contact != new.manifest.contact:
+    elif before.key is None and old.manifest.contact != manifest.contact:
         why = f"was submitted by {old.manifest.contact.name}, and the contact of the new file is different"
     else:
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -57,8 +58,25 @@ def entry_content(entry: Entry) -> dict[str, Any]:
         "more_checks": len(lines[MOST_CHECKS:]),
         "number_of_checks": len(version.report.checks),
         "commands": list(reproducing_commands(version)),
+        "about_commands": list(_about_commands(version)),
         "description": version.manifest.description.splitlines()[:MOST_DESCRIPTION_LINES],
     }
+
+
+def headed_rows(rows: Sequence[tuple[BoardTable, Row]]) -> list[tuple[str, BoardTable, Row]]:
+    """Return an entry's results with a heading each: those of the present version, then earlier ones, the latest first.
+
+    A heading is the title of the table, with the result's place in the submission where the version has several results
+    in that table, and with the version where it is not the present one.
+    """
+    times = Counter((row.version, table.title) for table, row in rows)
+    found = []
+    for table, row in sorted(rows, key=lambda each: -each[1].version):
+        heading = table.title if times[row.version, table.title] == 1 else f"{table.title}, {row.subject}"
+        if not row.present:
+            heading += f", version {row.version} of {row.added_at}, {row.state}"
+        found.append((heading, table, row))
+    return found
 
 
 def _levels_left(version: Version) -> Iterator[Level]:
@@ -134,6 +152,17 @@ def reproducing_commands(version: Version) -> Iterator[str]:
         if seed := result.setting.get("order_seed"):
             words += ["--order-seed", str(seed)]
         yield shlex.join([*words, "--predictions", place])
+
+
+def _about_commands(version: Version) -> Iterator[str]:
+    """Return in sentences what the command of the verification samples, and what is to be filled in."""
+    sampled = [level for level in version.report.levels if level in _SAMPLED]
+    if sampled:
+        yield "The nonce draws the same samples again."
+    if any(level not in version.report.samples for level in sampled):
+        yield "N stands for the number that the checks above name."
+    if Level.rerun in sampled:
+        yield "USD stands for the most that may be spent, and URL for the gateway of the models."
 
 
 def _splitting_command(version: Version, predictions: str) -> str | None:

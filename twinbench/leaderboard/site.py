@@ -14,7 +14,7 @@ from typing import Any
 from twinbench.display.html.page import render_page
 from twinbench.errors import TwinbenchError, UsageError
 from twinbench.leaderboard.entries import Entry, read_entries
-from twinbench.leaderboard.entry_page import entry_content, entry_json
+from twinbench.leaderboard.entry_page import entry_content, entry_json, headed_rows
 from twinbench.leaderboard.plotting import MOST_PLOTTED, table_plot
 from twinbench.leaderboard.protocols import CurrentProtocols
 from twinbench.leaderboard.tables import METRICS, BoardTable, Row, make_tables
@@ -33,6 +33,12 @@ MOST_PLOTS = 1
 """Plots on the page of a division; a table's own page has its plot too."""
 MOST_TABLES = 25
 """Tables that the page of a division shows rows of."""
+MOST_LEADING = 5
+"""Tables of each division whose first group is on the first page."""
+MOST_WITHDRAWN = 50
+"""Withdrawn entries that the page of a division names, the latest first."""
+MOST_EARLIER = 20
+"""Results of earlier versions on the page of an entry."""
 MOST_DRAWN = 6
 """Tables of a site that have a plot: drawing one takes as long as a hundred pages."""
 
@@ -184,7 +190,7 @@ class _Pages:
             tables = [table for table in self._tables if table.division is division]
             leading = [
                 (table, [row for row in table.ranked if row.group == 1][:MOST_SHOWN])
-                for table in tables[:MOST_PLOTS]
+                for table in tables[:MOST_LEADING]
                 if table.current and table.ranked
             ]
             listed = sum(entry.current.withdrawal is None for entry in own)
@@ -217,13 +223,25 @@ class _Pages:
             }
             for number, table in enumerate(tables[:MOST_TABLES], 1)
         ]
+        withdrawn = sorted(
+            (
+                (entry.current.withdrawal, entry)
+                for entry in self._entries
+                if entry.division is division and entry.current.withdrawal is not None
+            ),
+            key=lambda each: (each[0].withdrawn_at, each[1].name),
+            reverse=True,
+        )
         sections = [(each["id"], each["table"].title) for each in shown]
+        after = [("reading", "How to read this"), *([("withdrawn", "Withdrawn")] if withdrawn else [])]
         return self._render(
             "division.html",
             str(division),
             f"{str(division).capitalize()} division",
-            [*sections, ("reading", "How to read this"), ("made", "How it was made")],
+            [*sections, *after, ("made", "How it was made")],
             about=ABOUT[division],
+            withdrawn=withdrawn[:MOST_WITHDRAWN],
+            more_withdrawn=len(withdrawn[MOST_WITHDRAWN:]),
             shown=shown,
             others=[(table, table_file(table)) for table in tables[MOST_TABLES:]],
             division=division,
@@ -266,14 +284,17 @@ class _Pages:
             ("made", "How it was made"),
         ]
         content = entry_content(entry)
-        placed = [(table, row, f"../{table_file(table)}") for table, row in rows]
+        headed = headed_rows(rows)
+        present = sum(row.present for _, row in rows)
+        placed = [(heading, table, row, f"../{table_file(table)}") for heading, table, row in headed]
         return self._render(
             "entry.html",
             str(entry.division),
             entry.current.manifest.title,
             sections,
             root="../",
-            rows=placed,
+            rows=placed[: present + MOST_EARLIER],
+            more_results=len(placed[present + MOST_EARLIER :]),
             **content,
         )
 

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from pydantic import JsonValue
 
-from twinbench.leaderboard.entries import Entry, Version
+from twinbench.display.wording import shorten
+from twinbench.leaderboard.entries import Entry
 from twinbench.leaderboard.protocols import CurrentProtocols, is_current
 from twinbench.leaderboard.ranking import Estimate, rank_estimates
 from twinbench.statistics import DEFAULT_LEVEL
@@ -34,6 +35,10 @@ METRICS: Mapping[str, Sequence[tuple[str, str]]] = {
 """Names and titles of the metrics of each kind of result; the first is the one by which entries are ranked."""
 
 
+_MOST_REASON = 200
+"""Characters of a reason in a table; the page of the entry has all of it."""
+
+
 @dataclass(frozen=True)
 class Row:
     """One result of an entry, or a reference."""
@@ -53,8 +58,12 @@ class Row:
     signed: bool = False
     in_sample: bool = False
     state: State = "listed"
+    version: int = 1
+    """The number of the version that the result is of, from 1 for the oldest; see ``Entry.versions``."""
+    present: bool = True
+    """Whether that is the present version of the entry."""
     reason: str | None = None
-    """Why it is not ranked; None if it is, and for a reference."""
+    """Why it is not ranked; None if it is, and for a reference and a superseded result."""
     group: int | None = None
     ranks: tuple[int, int] | None = None
 
@@ -65,6 +74,7 @@ class Row:
             "title": self.title,
             "subject": self.subject,
             "state": self.state,
+            "version": self.version,
             "group": self.group,
             "ranks": None if self.ranks is None else list(self.ranks),
             "not_ranked": self.reason,
@@ -107,10 +117,15 @@ class BoardTable:
 
     @property
     def caveat(self) -> str | None:
-        """A caveat to be shown with all numbers of these conditions, which are not ranked; None if there is none."""
+        """A caveat to be shown with all numbers of these conditions; None if there is none."""
         bank = self.setting.get("bank")
         caveat = bank.get("caveat") if isinstance(bank, dict) else None
         return caveat if isinstance(caveat, str) else None
+
+    @property
+    def ranks_nothing(self) -> bool:
+        """Whether results under these conditions are not ranked, by what the bank says of itself."""
+        return _mapping(self.setting.get("bank")).get("ranks_nothing") is True
 
     @property
     def title(self) -> str:
@@ -134,6 +149,7 @@ class BoardTable:
             "title": self.title,
             "current": self.current,
             "caveat": self.caveat,
+            "ranks_nothing": self.ranks_nothing,
             "setting": dict(self.setting),
             "ranked_by": METRICS[self.kind][0][0],
             "level": self.level,
@@ -148,11 +164,11 @@ def make_tables(entries: Iterable[Entry], protocols: CurrentProtocols) -> list[B
     Returns:
         The tables in order: by division, those of the current protocol first, then those with most rows.
     """
-    found: dict[tuple[Division, str], list[tuple[Entry, Version, VerifiedResult]]] = defaultdict(list)
+    found: dict[tuple[Division, str], list[tuple[Entry, int, VerifiedResult]]] = defaultdict(list)
     for entry in entries:
-        for version in entry.versions:
+        for number, version in enumerate(entry.versions, 1):
             for result in version.scores.results:
-                found[entry.division, result.comparable].append((entry, version, result))
+                found[entry.division, result.comparable].append((entry, number, result))
     tables = [_make_table(division, results, protocols) for (division, _), results in found.items()]
     order = list(Division)
     return sorted(
@@ -162,10 +178,10 @@ def make_tables(entries: Iterable[Entry], protocols: CurrentProtocols) -> list[B
 
 
 def _make_table(
-    division: Division, results: Sequence[tuple[Entry, Version, VerifiedResult]], protocols: CurrentProtocols
+    division: Division, results: Sequence[tuple[Entry, int, VerifiedResult]], protocols: CurrentProtocols
 ) -> BoardTable:
-    newest = next((result for entry, version, result in results if version is entry.current), results[-1][2])
-    rows = [_row_of(entry, version, result) for entry, version, result in results]
+    newest = next((result for entry, number, result in results if number == len(entry.versions)), results[-1][2])
+    rows = [_row_of(entry, number, result) for entry, number, result in results]
     listed = [row for row in rows if row.state == "listed"]
     level = _level(newest.setting)
     table = BoardTable(
@@ -215,21 +231,21 @@ def _reason(row: Row, table: BoardTable, metric: str) -> str | None:
         return "in-sample: its router was trained on rows that it is scored on"
     if row.values.get(metric) is None:
         return "it has no value to rank by"
-    if table.caveat is not None:
+    if table.ranks_nothing:
         return "results under these conditions rank nothing"
     if metric not in row.intervals:
         return "it has no interval, so nothing is known of how sure it is"
     return None
 
 
-def _row_of(entry: Entry, version: Version, result: VerifiedResult) -> Row:
-    state: State = "listed"
-    if version is not entry.current:
-        state = "superseded"
+def _row_of(entry: Entry, number: int, result: VerifiedResult) -> Row:
+    version = entry.versions[number - 1]
+    present = version is entry.current
+    state: State = "listed" if present else "superseded"
+    reason = None if result.score.get("router_failure") is None else "its router failed in every case"
     if version.withdrawal is not None:
-        state = "withdrawn"
+        state, reason = "withdrawn", shorten(f"withdrawn: {version.withdrawal.reason}", _MOST_REASON)
     values, intervals = _numbers(result.kind, result.score)
-    failure = result.score.get("router_failure")
     return Row(
         version.manifest.title,
         result.kind,
@@ -242,7 +258,9 @@ def _row_of(entry: Entry, version: Version, result: VerifiedResult) -> Row:
         signed=version.report.signature.signed,
         in_sample=result.in_sample,
         state=state,
-        reason=None if failure is None else "its router failed in every case",
+        version=number,
+        present=present,
+        reason=reason,
     )
 
 

@@ -48,6 +48,16 @@ def begun(out: Path) -> list[str]:
     return (out / "executor" / BEGUN_FILE).read_text("utf-8").splitlines()
 
 
+def test_a_built_bank_ranks_nothing_where_its_settings_say_so(tmp_path: Path, store: Store) -> None:
+    config = shells.configuration(tmp_path)
+    config.write_text(config.read_text().replace("caveat =", "ranks_nothing = true\ncaveat ="))
+    made = tb.build_bank(config, out=tmp_path / "out", usd=5)
+    assert (made.manifest or {})["ranks_nothing"] is True
+    info = tb.import_bank(tmp_path / "out", "shell", store=store.root)
+    assert info.ranks_nothing
+    assert "rank nothing" in (info.caveat or "")
+
+
 def test_tasks_become_a_bank_that_scores_and_is_built_again_from_its_recordings(tmp_path: Path, store: Store) -> None:
     config = shells.configuration(tmp_path, usd_a_call="0.01")
     out, again = tmp_path / "out", tmp_path / "again"
@@ -79,6 +89,7 @@ def test_tasks_become_a_bank_that_scores_and_is_built_again_from_its_recordings(
     info = tb.import_bank(out, "shell", store=store.root)
     assert info.sha256 == manifest["sha256"]["rows.jsonl.gz"]
     assert info.caveats == ("Said by scripts.",)
+    assert not info.ranks_nothing
     assert tb.score("always-mid", "shell", store=store.root, resampling=None).records()
 
     rebuilt = tb.build_bank(recordings=out / "recordings.jsonl.gz", out=again)

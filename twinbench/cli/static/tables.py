@@ -11,7 +11,7 @@ from static_track.board import SCORE_NOTE, Board, Comparison, Entry, Setting
 from static_track.metrics import SCORES
 from twinbench.cli.output import RANK_COLUMNS, Column, Table, rank_cells
 from twinbench.display.markup import escape_markdown
-from twinbench.display.wording import format_count, format_trajectories
+from twinbench.display.wording import format_count, format_p, format_small, format_trajectories
 from twinbench.errors import UsageError
 from twinbench.fingerprint import short
 from twinbench.statistics.comparing import DEFAULT_POWER, rank_text
@@ -126,10 +126,24 @@ def board_table(board: Board) -> Table:
         }
         for entry in board.entries
     ]
+    columns = _COLUMNS
+    if board.failure_usd is None:
+        columns = tuple(each for each in _COLUMNS if each.key != _EXPECTED_BILL)
+    notes = _board_notes(board, with_bill=board.failure_usd is not None)
+    return Table(_title(board), columns, rows, notes, dimmed_if="reference", caveat=board.bank.caveat)
+
+
+def _board_notes(board: Board, *, with_bill: bool) -> list[str]:
+    """Return the notes on a board.
+
+    Args:
+        board: the board.
+        with_bill: whether its expected bills are shown, and so explained.
+    """
     # What failed as a whole is said once, as an error below the table.
     notes = [entry.failed_rows for entry in board.entries if entry.failed_rows is not None and entry.failure is None]
     notes += [
-        f"{entry.router}: its own LLM calls cost {entry.own.router_usd:.4f} USD; CostSave minus that: "
+        f"{entry.router}: its own LLM calls cost {format_small(entry.own.router_usd, 4)} USD; CostSave minus that: "
         + ("–" if entry.own.cost_save_net is None else f"{entry.own.cost_save_net:.2f}")
         for entry in board.entries
         if entry.own is not None
@@ -142,17 +156,13 @@ def board_table(board: Board) -> Table:
     ]
     if (best := board.best_constant) is not None:
         notes.append(f"vs best constant: points of Combined above {best.router}, the best router with a fixed tier.")
-    columns = _COLUMNS
-    if board.failure_usd is None:
-        columns = tuple(each for each in _COLUMNS if each.key != _EXPECTED_BILL)
-    else:
+    if with_bill:
         notes.append(
             f"Expected bill: the cost plus {board.failure_usd:.2f} USD for each failing task, as in a live run."
         )
     if board.resampling is not None:
         notes.append(_interval_note(board))
-    notes += _order_note(board)
-    return Table(_title(board), columns, rows, notes, dimmed_if="reference", caveat=board.bank.caveat)
+    return [*notes, *_order_note(board)]
 
 
 def comparison_table(comparison: Comparison) -> Table:
@@ -227,7 +237,7 @@ def board_summary(board: Board, floors: Sequence[Floor], missed: Sequence[str]) 
         asked = ", ".join(f"{floor.metric} at least {floor.least:g}" for floor in floors)
         lines += [f"Required: {asked}: {'**missed**' if missed else 'reached'}.", ""]
         lines += [*(f"- {escape_markdown(each)}" for each in missed), *([""] if missed else [])]
-    notes = board_table(board).notes
+    notes = _board_notes(board, with_bill=False)
     caveat = [] if board.bank.caveat is None else [board.bank.caveat]
     lines += [line for note in (*notes, *caveat) for line in (escape_markdown(note), "")]
     return "\n".join(lines) + "\n"
@@ -248,16 +258,17 @@ def change_summary(comparison: Comparison) -> str:
         difference = "–" if each.difference is None else f"{each.difference:+.1f}{between}"
         values = [entry.score.scores[name] for entry in (before, now)]
         cells = [title, *("–" if value is None else f"{value:.1f}" for value in values), difference]
-        cells.append("–" if each.p is None else f"{each.p:.4f}")
+        cells.append("–" if each.p is None else format_p(each.p).removeprefix("p ").removeprefix("= "))
         lines.append(f"| {' | '.join(map(escape_markdown, cells))} |")
-    lines.append(f"| Cost, USD | {before.score.cost_usd:.4f} | {now.score.cost_usd:.4f} | | |")
+    spent = [format_small(entry.score.cost_usd, 4) for entry in (before, now)]
+    lines.append(f"| Cost, USD | {escape_markdown(spent[0])} | {escape_markdown(spent[1])} | | |")
     lines.append(f"| Errors | {before.score.counts['errors']} | {now.score.counts['errors']} | | |")
     passes = f"{pair.mcnemar.first_only} and {pair.mcnemar.second_only}"
     assert comparison.resampling is not None  # noqa: S101 - a comparison has one
     how = (
         "Difference: after less before, in percentage points, of both versions on the same "
         f"{_resampled_unit(comparison)}, with its {100 * comparison.resampling.level:.4g} % interval. Passed by one "
-        f"version alone: {passes} (exact test of McNemar: p = {pair.mcnemar.p:.4f})."
+        f"version alone: {passes} (exact test of McNemar: {format_p(pair.mcnemar.p)})."
     )
     return "\n".join([*lines, "", escape_markdown(how), "", ""])
 
@@ -271,7 +282,7 @@ def _summary_row(board: Board, entry: Entry) -> list[str]:
         interval = "" if low is None or high is None else f" [{low:.1f}, {high:.1f}]"
         cells.append("–" if value is None else f"{value:.1f}{interval}")
     above = board.above_best_constant(entry)
-    cells += ["–" if above is None else f"{above:+.1f}", f"{entry.score.cost_usd:.4f}"]
+    cells += ["–" if above is None else f"{above:+.1f}", format_small(entry.score.cost_usd, 4)]
     return [*cells, str(entry.score.counts["errors"])]
 
 
@@ -296,10 +307,12 @@ def _interval_note(board: Board) -> str:
     reasons = {each.reason for each in every if each.reason is not None}
     if reasons and not any(each.ends for each in every):
         return f"No intervals and no order of ranks: {'; '.join(sorted(reasons))}."
+    ranks = "Rank by Combined: the range from best to worst that the data allow"
+    if board.bank.ranks_nothing:
+        ranks = "No ranks: results on this bank rank nothing"
     return (
         f"[…]: {100 * drawn.level:.4g} % interval, {_resampled_unit(board)} resampled {drawn.resamples:,} times within "
-        f"workloads (seed {drawn.seed}). Rank by Combined: the range from best to worst that the data allow; all "
-        "intervals: --json."
+        f"workloads (seed {drawn.seed}). {ranks}; all intervals: --json."
     )
 
 
