@@ -49,8 +49,9 @@ INTRODUCTION = f"""\
 Written by `python docs/make_trained_routers.py FOLDER`: every rule and every learned router that ships with twinbench,
 with its default settings, by `static crossval`: each row is answered by what was trained on other
 groups, and scored on the whole bank. `{CASCADE}` is `cascade` with the settings that were best on the other folds.
-`rehearsal` and `small-models` ship with twinbench. The other three banks are recorded calls of real models and do not
-ship: `FOLDER` is a folder with one folder a bank. [Built-in routers on real banks](real-banks.md) says what they are.
+`rehearsal` and `small-models` ship with twinbench. The other three are banks of real agents and do not ship: `FOLDER`
+has a folder for each, of its name, with `question_bank.jsonl.gz`. [Built-in routers on real banks](real-banks.md) says
+what they are.
 
 ## {_READING}
 
