@@ -232,7 +232,7 @@ def _left_open(rows: Mapping[str, Sequence[re.Match[str]]]) -> str:
         if any(row["less"] is not None and row["said"] == "not told apart" for row in found)
     }
     shown = _listed([f"{end:+.1f} on `{name}`" for name, end in ends.items()])
-    return f"Nor do they show that there is no gain: intervals of those not told apart reach up to {shown}."
+    return f"Nor do the tables show that there is no gain: intervals of those not told apart reach up to {shown}."
 
 
 def _conclusion_of_bills(section: str) -> str:
