@@ -16,6 +16,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import NormalDist
 
 import twinbench as tb
 from docs.make_trained_routers import BILLS, read_sections, write_sections
@@ -32,6 +33,7 @@ from twinbench.plugins.artefact_names import MANIFEST
 from twinbench.plugins.training import NotTrainableError
 from twinbench.routing.built_in import CONSTANTS
 from twinbench.statistics import Resampling
+from twinbench.statistics.comparing import DEFAULT_POWER
 from twinbench.storage.manifest_files import live_manifest
 from twinbench.storage.manifests import LiveManifest
 from twinbench.storage.store import Store
@@ -120,8 +122,13 @@ def section(found: Standings, pool: LiveManifest, tasks: int, folds: Folds, bank
         f"The bill is the cost of one run of all tasks and {pool.unresolved_penalty_usd:g} USD for each that is not "
         f"resolved, on average over the seeds; submitting nothing costs {give_up:.2f} USD. Intervals (95 %) and tests "
         f"draw tasks, each with all its seeds; p-values are corrected for all pairs (Holm). The best constant is "
-        f"`{best.router}`."
+        f"`{best.router}`, chosen in hindsight by the same bills."
     )
+    tested = [
+        pair.bill.ends if pair.first == other else (-pair.bill.ends[1], -pair.bill.ends[0])
+        for other, pair in pairs.items()
+        if pair.bill.ends is not None
+    ]
     lines = [
         f"## {BILLS}",
         "",
@@ -129,6 +136,7 @@ def section(found: Standings, pool: LiveManifest, tasks: int, folds: Folds, bank
         "",
         rules,
         "",
+        *([power_note(tested, len(found.pairs), tasks), ""] if tested else []),
         "| router | bill, USD | cost, USD | resolved, % | steps | less the best constant, USD |",
         "|---|---|---|---|---|---|",
     ]
@@ -143,6 +151,39 @@ def section(found: Standings, pool: LiveManifest, tasks: int, folds: Folds, bank
         ]
         lines.append(f"| `{each.router}` | {' | '.join(cells)} | {said if each.failure is None else each.failure} |")
     return "\n".join((*lines, ""))
+
+
+def power_note(intervals: Sequence[tuple[float, float]], pairs: int, tasks: int) -> str:
+    """Say what the table can tell, and what it cannot.
+
+    Args:
+        intervals: of the differences from the best constant, in USD, each for one comparison.
+        pairs: how many pairs of routers the p-values are corrected for.
+        tasks: the number of tasks.
+    """
+    by_normal = NormalDist()
+    single, corrected = (by_normal.inv_cdf(1 - _LEVEL / 2 / tests) for tests in (1, pairs))
+    needed = [
+        (corrected + by_normal.inv_cdf(DEFAULT_POWER)) / single * (high - low) / 2
+        for low, high in intervals
+        if low < high
+    ]
+    dearer, cheaper = sum(low > 0 for low, _ in intervals), sum(high < 0 for _, high in intervals)
+    excluded = " and ".join(
+        f"{count} {'lies' if count == 1 else 'lie'} wholly {side} 0"
+        for count, side in ((dearer, "above"), (cheaper, "below"))
+        if count
+    )
+    return (
+        f'**"Not told apart" says little here.** {tasks} tasks are few, and the correction is for all {pairs} pairs of '
+        f"the table, not for the {len(intervals)} with the best constant alone. To be told apart with a chance of "
+        f"{100 * DEFAULT_POWER:.0f} %, a router's true bill has to differ from the best constant's by about "
+        f"{min(needed):.1f} to {max(needed):.1f} USD (by the normal approximation, with the spread of this table). "
+        "Intervals are those of one comparison by itself, without the correction: "
+        f"{f'of {len(intervals)}, {excluded}' if excluded else 'all contain 0'}"
+        f"{', beside corrected p-values up to 1' if excluded else ''}. Whoever had asked about one of these routers "
+        "alone, before the run, would go by its interval; whoever picks one from the table may not."
+    )
 
 
 def _bill(standing: RouterStanding) -> float:

@@ -18,7 +18,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from typer.main import get_command
 
-from docs import make_cli, make_real_banks, refresh
+from docs import make_cli, make_real_banks, make_trained_routers, refresh
 from tests.cli.commands import commands as every_command
 from tests.cli.forked import OWN_PROCESSES_VARIABLE
 from tests.docs.loaded import loaded_command
@@ -136,6 +136,17 @@ def test_the_page_of_real_banks_is_what_they_score(shared: Path) -> None:
     assert make_real_banks.PAGE.read_text("utf-8") == make_real_banks.page(shared / "banks"), (
         "run: python docs/make_real_banks.py FOLDER"
     )
+
+
+def test_the_page_of_trained_routers_concludes_what_its_tables_say() -> None:
+    sections = make_trained_routers.read_sections()
+    page = make_trained_routers.page(sections)
+    assert make_trained_routers.PAGE.read_text("utf-8") == page
+    assert ", 0 are better, 34 worse," in " ".join(page.split())
+    bank = sections["official_part"].replace("| not told apart (+0.70", "| better (+0.70")
+    text = " ".join(make_trained_routers.page({**sections, "official_part": bank}).split())
+    assert ", 1 is better, 34 worse," in text
+    assert "Better ones are on `official_part`." in text
 
 
 def test_every_json_output_is_shown() -> None:
