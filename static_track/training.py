@@ -21,7 +21,7 @@ from static_track.row_features import RowFeatures, row_features
 from static_track.seen import seen_of
 from twinbench.errors import TwinbenchError, UsageError
 from twinbench.fingerprint import fingerprint, sha256_file
-from twinbench.plugins.artefact import SEEN, Artefact, Manifest, read_artefact
+from twinbench.plugins.artefact import SEEN, Artefact, Manifest, find_damage, read_artefact
 from twinbench.plugins.artefact_names import CODE, MANIFEST
 from twinbench.plugins.loading import Located, load_trained, locate_for_training, open_for_training
 from twinbench.plugins.spec import RouterSpec
@@ -66,8 +66,6 @@ def train(
         part = trainable_part(judge.bank, part or judge.split)
         calls = _learn(judge, spec, locate, part, temporary, seed, fit or FitLimits())
         _refuse_unusable(judge, spec, temporary, calls)
-        for compiled in [*temporary.rglob("__pycache__")]:  # of the process that has just loaded it
-            shutil.rmtree(compiled)
         for path in temporary.rglob("*"):
             if path.is_file():
                 flush_file(path)
@@ -233,11 +231,12 @@ def _refuse_unusable(judge: Evaluator, spec: str, folder: Path, calls: Sequence[
     """Load what was saved in a fresh process, and ask for a decision.
 
     Raises:
-        TrainingError: it cannot be loaded, or decides nothing.
+        TrainingError: it cannot be loaded, decides nothing, or writes into its folder.
     """
     plugins = judge.plugins
     failed = f"router {spec!r} could not be trained: what it saved"
     try:
+        manifest = read_artefact(folder).manifest
         loaded = load_trained(RouterSpec(spec, "artefact", str(folder), "", {}), plugins)
         with loaded.open(judge.manifest.candidates()) as router:
             answer, _ = ask_router(router, calls[0])
@@ -245,3 +244,5 @@ def _refuse_unusable(judge: Evaluator, spec: str, folder: Path, calls: Sequence[
         raise TrainingError(f"{failed} is of no use: {error}; nothing was written") from None
     if not isinstance(answer, Choice):
         raise TrainingError(f"{failed} decides nothing: {answer}; nothing was written")
+    if (damage := find_damage(folder, manifest)) is not None:
+        raise TrainingError(f"{failed} does not stay as it was while it is used ({damage}); nothing was written")
