@@ -15,7 +15,8 @@ import twinbench as tb
 from static_track.evaluator import Evaluator
 from tests.banks import Row, a_row, a_trajectory, import_rows
 from tests.cli.commands import files, spawned, twinbench
-from tests.plugins.hosting import limits
+from tests.cli.forked import ForkedCommand
+from tests.plugins.hosting import limits, until
 from twinbench.errors import TwinbenchError, UsageError
 from twinbench.plugins.training import TrainingError
 from twinbench.storage.store import STORE_VARIABLE, Store
@@ -197,6 +198,24 @@ def test_what_goes_wrong_is_told_and_leaves_no_folder(
     with pytest.raises(TrainingError, match=f"{why}.*; nothing was written"):
         trained(tmp_path / "models" / "model", name, **settings)
     assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_what_a_killed_training_left_is_removed_and_that_of_a_living_one_is_not(banked: Store, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    model, other = models / "model[1]", models / "model1"
+    words = ("router", "train", f"{LEARNING}:Hangs", "--bank", "one", "--split", "train", "--out", str(model))
+    with ForkedCommand(words) as command:
+        assert until(lambda: len([*models.glob(".model*.partial")]) == 1)
+        (left,) = models.glob(".model*.partial")
+        trained(model)
+        assert left.exists()
+        command.kill()
+        command.wait(60)
+    shutil.rmtree(model)
+    trained(other)
+    assert left.exists()  # it is of another folder
+    trained(model)
+    assert sorted(models.iterdir()) == sorted([model, other])
 
 
 def test_an_argument_that_is_too_long_for_a_path_is_a_text(banked: Store, tmp_path: Path) -> None:
