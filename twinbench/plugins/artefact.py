@@ -24,7 +24,7 @@ from twinbench.errors import UsageError
 from twinbench.fingerprint import sha256_file
 from twinbench.plugins.artefact_names import CODE, LEARNED, MANIFEST
 from twinbench.reading.input_files import read_regular
-from twinbench.reading.validation import describe_validation_error, field_path
+from twinbench.reading.validation import describe_validation_error, field_path, format_value
 
 SEEN = "seen.json"
 WHEELS = "wheels"
@@ -110,11 +110,11 @@ class Manifest(_CommandEntry):
         """Refuse a router or a record of its training that is not among the files whose digests are kept."""
         if self.origin == "file":
             if f"{CODE}/{self.target}" not in self.files:
-                raise ValueError(f"target: {self.target!a} is none of the files in {CODE}/ that are listed")
+                raise ValueError(f"target: {format_value(self.target)} is none of the files in {CODE}/ that are listed")
         elif not _NAME.fullmatch(self.target):
-            raise ValueError(f"target: {self.target!a} is not the name of a {self.origin} router")
+            raise ValueError(f"target: {format_value(self.target)} is not the name of a {self.origin} router")
         if not _NAME.fullmatch(self.attribute):
-            raise ValueError(f"attribute: {self.attribute!a} is not the name of a class or function")
+            raise ValueError(f"attribute: {format_value(self.attribute)} is not the name of a class or function")
         if SEEN not in self.files:
             raise ValueError(f"files: {SEEN} is not listed, which says what the router was trained on")
         return self
@@ -151,8 +151,9 @@ def parse_manifest(data: bytes) -> Manifest:
         return Manifest.model_validate_json(data.decode())
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        field = field_path(first["loc"])
-        what = f"{field}: {describe_validation_error(first)}" if field else describe_validation_error(first)
+        what = describe_validation_error(first)
+        if first["loc"] or first["type"] != "value_error":  # our own message about several fields names them itself
+            what = f"{field_path(first['loc']) or 'the whole'}: {what}"
     except ValueError:  # no UTF-8
         what = "no text"
     raise ValueError(f"no trained router of this release ({what})")
