@@ -22,7 +22,8 @@ from twinbench.plugins.loading import load_router
 
 CODE = {
     "mine.py": (
-        "from helper import TIER\nclass R:\n  def load(self, folder): pass\n  def route(self, call): return TIER\n"
+        "from helper import TIER\nclass R:\n  def __init__(self, words=''): pass\n"
+        "  def load(self, folder): pass\n  def route(self, call): return TIER\n"
     ),
     "helper/__init__.py": "from helper.tier import TIER\n",
     "helper/tier.py": "TIER = 'mid'\n",
@@ -186,6 +187,15 @@ def test_what_was_not_there_after_training_is_damage(tmp_path: Path, change: Cal
     change(model)
     with pytest.raises(UsageError, match=f"the trained router .* is damaged: {why}"):
         load_router(str(model), limits())
+
+
+def test_a_file_that_an_argument_names_counts(tmp_path: Path) -> None:
+    model, words = artefact(tmp_path / "model"), tmp_path / "words.txt"
+    fingerprints = []
+    for text in ("one", "two"):
+        words.write_text(text, "utf-8")
+        fingerprints.append(load_router(f"{model}?words={words}", limits()).fingerprint)
+    assert fingerprints[0] != fingerprints[1]
 
 
 def test_wheels_need_no_digest(tmp_path: Path) -> None:
