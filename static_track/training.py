@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
+import glob
 import json
+import os
 import re
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +25,7 @@ from static_track.row_features import RowFeatures, row_features
 from static_track.seen import seen_of
 from twinbench.errors import TwinbenchError, UsageError
 from twinbench.fingerprint import fingerprint, sha256_file
-from twinbench.plugins.artefact import SEEN, Artefact, Manifest, read_artefact
+from twinbench.plugins.artefact import SEEN, Artefact, Manifest, find_damage, read_artefact
 from twinbench.plugins.artefact_names import CODE, MANIFEST
 from twinbench.plugins.loading import Located, load_trained, locate_for_training, open_for_training
 from twinbench.plugins.spec import RouterSpec
@@ -60,24 +64,64 @@ def train(
     judge.bank.require_labels()
     plugins = judge.plugins
     locate = locate_for_training(spec, plugins)
-    temporary = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
-        make_folder(temporary)
-        part = trainable_part(judge.bank, part or judge.split)
-        calls = _learn(judge, spec, locate, part, temporary, seed, fit or FitLimits())
-        _refuse_unusable(judge, spec, temporary, calls)
-        for compiled in [*temporary.rglob("__pycache__")]:  # of the process that has just loaded it
-            shutil.rmtree(compiled)
-        for path in temporary.rglob("*"):
-            if path.is_file():
-                flush_file(path)
-        temporary.rename(out)
-        flush_folder(out.parent)
+        with _partial_folder(out) as temporary:
+            part = trainable_part(judge.bank, part or judge.split)
+            calls = _learn(judge, spec, locate, part, temporary, seed, fit or FitLimits())
+            _refuse_unusable(judge, spec, temporary, calls)
+            for path in temporary.rglob("*"):
+                if path.is_file():
+                    flush_file(path)
+            temporary.rename(out)
+            flush_folder(out.parent)
     except OSError as error:
         raise TwinbenchError(f"cannot write {out} ({error.strerror or error})") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return read_artefact(out)
+
+
+@contextmanager
+def _partial_folder(out: Path) -> Iterator[Path]:
+    """Make a folder beside ``out`` to write into; it is removed at the end, or by the next training if we are killed.
+
+    A process holds a lock of its folder as long as it lives, so a folder that can be locked is nobody's.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    make_folder(out.parent)
+    for left in out.parent.glob(f".{glob.escape(out.name)}.{'[0-9a-f]' * 8}.partial"):
+        with suppress(OSError), _locked(left) as is_nobodys:
+            if is_nobodys:
+                shutil.rmtree(left, ignore_errors=True)
+    temporary = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.partial")
+    unlocked = temporary.with_suffix(".new")  # by its other name nobody takes it for one that was left
+    unlocked.mkdir()
+    try:
+        with _locked(unlocked):
+            unlocked.rename(temporary)
+            yield temporary
+    finally:
+        for folder in (unlocked, temporary):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Hold the lock of a folder; yields whether we have it: another process may, or the file system has no locks.
+
+    Raises:
+        OSError: the folder cannot be opened.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
 
 
 def trainable_part(bank: Bank, split: BankPart) -> BankPart:
@@ -233,11 +277,12 @@ def _refuse_unusable(judge: Evaluator, spec: str, folder: Path, calls: Sequence[
     """Load what was saved in a fresh process, and ask for a decision.
 
     Raises:
-        TrainingError: it cannot be loaded, or decides nothing.
+        TrainingError: it cannot be loaded, decides nothing, or writes into its folder.
     """
     plugins = judge.plugins
     failed = f"router {spec!r} could not be trained: what it saved"
     try:
+        manifest = read_artefact(folder).manifest
         loaded = load_trained(RouterSpec(spec, "artefact", str(folder), "", {}), plugins)
         with loaded.open(judge.manifest.candidates()) as router:
             answer, _ = ask_router(router, calls[0])
@@ -245,3 +290,5 @@ def _refuse_unusable(judge: Evaluator, spec: str, folder: Path, calls: Sequence[
         raise TrainingError(f"{failed} is of no use: {error}; nothing was written") from None
     if not isinstance(answer, Choice):
         raise TrainingError(f"{failed} decides nothing: {answer}; nothing was written")
+    if (damage := find_damage(folder, manifest)) is not None:
+        raise TrainingError(f"{failed} does not stay as it was while it is used ({damage}); nothing was written")

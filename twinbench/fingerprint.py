@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import stat
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,10 +32,15 @@ def sha256_file(path: Path) -> str:
     """Return the SHA-256 (hex) of a file's bytes.
 
     Raises:
-        OSError: the file cannot be read; ``filename`` is its path even if reading fails midway.
+        OSError: it is no regular file or cannot be read; ``filename`` is its path even if reading fails midway.
     """
     try:
-        with path.open("rb") as file:
+        # Opening a pipe that nobody writes to would block for ever, and a device may have no end.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise OSError(0, "is not a file")
+        with os.fdopen(descriptor, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         error.filename = str(path)

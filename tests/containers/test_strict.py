@@ -368,6 +368,40 @@ def test_wheels_bring_routers_and_what_they_import(
             engine.client.images.remove(isolation._image_with_wheels, force=True)
 
 
+def test_a_damaged_wheel_is_named(strict: StrictIsolation, write: Write, banked: Store, tmp_path: Path) -> None:
+    wheels = tmp_path / "wheels"
+    wheel(wheels, "good_one", "")
+    damaged = wheels / "damaged-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(damaged, "w") as archive:
+        archive.writestr("damaged.py", "whole = 1\n")
+    content = damaged.read_bytes()
+    words: list[str | Path] = [
+        "static",
+        "score",
+        write(GOOD),
+        "--isolation",
+        "strict",
+        "--plugin-wheels",
+        wheels,
+        "--bank",
+        "bank",
+    ]
+    for broken, why in (
+        (b"junk", "File is not a zip file"),
+        (content.replace(b"whole", b"other"), "'damaged.py' is damaged"),
+    ):
+        damaged.write_bytes(broken)
+        ran = twinbench(*words)
+        assert (ran.code, ran.err) == (
+            2,
+            f"error: the wheel {damaged} is damaged, or no wheel ({why}): replace it\n",
+        )
+    damaged.unlink()
+    os.mkfifo(damaged)
+    ran = twinbench(*words)
+    assert (ran.code, ran.err) == (2, f"error: the wheel {damaged} cannot be read (is not a file)\n")
+
+
 REFUSED: list[tuple[list[str], int, str]] = [
     (["{good}", "--isolation", "strict", "--python", "python3"], 2, "with --isolation strict, --plugin-image"),
     (["http://127.0.0.1:9/route", "--isolation", "strict"], 2, "strict has no network to reach it"),

@@ -86,6 +86,38 @@ class SavesALink(Learns):
         (folder / "steps.json").symlink_to(__file__)
 
 
+class SavesAlsoALink(Learns):
+    def save(self, folder: Path) -> None:
+        super().save(folder)
+        (folder / "steps.json").symlink_to(folder / "deep" / "steps.json")
+
+
+class SavesTooDeep(Learns):
+    """Has a file at a path that is longer than the system takes as a whole."""
+
+    def save(self, folder: Path) -> None:
+        super().save(folder)
+        before = Path.cwd()
+        os.chdir(folder)
+        for _ in range(25):
+            os.mkdir("d" * 200)  # noqa: PTH102 - relative to where we are, as are the next
+            os.chdir("d" * 200)
+        Path("steps.json").write_text("1", "utf-8")
+        os.chdir(before)
+
+
+class SavesUnderNoText(Learns):
+    def save(self, folder: Path) -> None:
+        super().save(folder)
+        os.close(os.open(os.fsencode(folder) + b"/\xff", os.O_CREAT | os.O_WRONLY))
+
+
+class WritesWhenLoaded(Learns):
+    def load(self, folder: Path) -> None:
+        super().load(folder)
+        (folder / "cache").write_text("1", "utf-8")
+
+
 class DecidesNothing(Learns):
     def load(self, folder: Path) -> None:
         self.by_step = {"1": "best"}

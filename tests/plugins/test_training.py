@@ -15,7 +15,8 @@ import twinbench as tb
 from static_track.evaluator import Evaluator
 from tests.banks import Row, a_row, a_trajectory, import_rows
 from tests.cli.commands import files, spawned, twinbench
-from tests.plugins.hosting import limits
+from tests.cli.forked import ForkedCommand
+from tests.plugins.hosting import limits, until
 from twinbench.errors import TwinbenchError, UsageError
 from twinbench.plugins.training import TrainingError
 from twinbench.storage.store import STORE_VARIABLE, Store
@@ -174,7 +175,19 @@ def test_instances_of_heldout100_are_left_out_of_training(store: Store, tmp_path
         ("Eats", {"fit": tb.FitLimits(memory_mib=400)}, "took more than 400 MiB of memory"),
         ("Dies", {}, "its process exited with code 3"),
         ("SavesNothing", {}, "save wrote no file into the folder that it was given"),
-        ("SavesALink", {}, "save wrote no file into the folder that it was given"),
+        (
+            "SavesALink",
+            {},
+            "save wrote 'learned/steps.json', which is a link or a pipe, say; only plain files are kept",
+        ),
+        ("SavesAlsoALink", {}, "save wrote 'learned/steps.json', which is a link or a pipe, say"),
+        ("SavesTooDeep", {}, r"what save wrote cannot be read \(File name too long: …d+"),
+        ("SavesUnderNoText", {}, r"save wrote 'learned/\\udcff', whose name is no text in UTF-8"),
+        (
+            "WritesWhenLoaded",
+            {},
+            "does not stay as it was while it is used .'learned/cache' was not there after training",
+        ),
         ("SavesRubbish", {}, "what it saved is of no use: .* load raised JSONDecodeError"),
         ("DecidesNothing", {}, "what it saved decides nothing: 'best' is neither a candidate"),
     ],
@@ -185,6 +198,32 @@ def test_what_goes_wrong_is_told_and_leaves_no_folder(
     with pytest.raises(TrainingError, match=f"{why}.*; nothing was written"):
         trained(tmp_path / "models" / "model", name, **settings)
     assert list((tmp_path / "models").iterdir()) == []
+
+
+def test_what_a_killed_training_left_is_removed_and_that_of_a_living_one_is_not(banked: Store, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    model, other = models / "model[1]", models / "model1"
+    words = ("router", "train", f"{LEARNING}:Hangs", "--bank", "one", "--split", "train", "--out", str(model))
+    with ForkedCommand(words) as command:
+        assert until(lambda: len([*models.glob(".model*.partial")]) == 1)
+        (left,) = models.glob(".model*.partial")
+        trained(model)
+        assert left.exists()
+        command.kill()
+        command.wait(60)
+    shutil.rmtree(model)
+    trained(other)
+    assert left.exists()  # it is of another folder
+    trained(model)
+    assert sorted(models.iterdir()) == sorted([model, other])
+
+
+def test_an_argument_that_is_too_long_for_a_path_is_a_text(banked: Store, tmp_path: Path) -> None:
+    text = "x" * 300
+    model = tb.train(f"{LEARNING}:Learns?floor={text}", "one", out=tmp_path / "model", plugins=limits())
+    assert model.manifest.settings == {"floor": text}
+    with pytest.raises(UsageError, match=r"use package\.module:Class"):
+        tb.score([f"{text}/model"], "one")
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from tests.plugins.hosting import asked, decided, hosted
 from tests.twinbench.calls import TIERS, a_call
 from twinbench.errors import UsageError
 from twinbench.plugins.limits import RouterLoadError
+from twinbench.plugins.published import read_arguments
 from twinbench.routing.router import Limits
 from twinbench.routing.tiers import Tier
 from twinbench.storage.manifest_files import live_models, static_manifest
@@ -133,3 +134,9 @@ def test_what_is_wrong_about_its_name_is_refused_as_of_any_router(
     monkeypatch.chdir("wrong")
     with pytest.raises(UsageError, match=said), hosted(f"trb:published_ways:{router}"):
         pass
+
+
+def test_a_text_that_is_too_long_for_a_path_stays_a_text(tmp_path: Path) -> None:
+    (tmp_path / "rules.txt").write_text("", "utf-8")
+    texts = {"prompt": "Be brief. " * 40, "rules": "rules.txt"}
+    assert read_arguments(dict, texts, tmp_path, "") == {**texts, "rules": str(tmp_path / "rules.txt")}

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import lzma
 import os
 import re
 import time
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -23,7 +26,7 @@ from twinbench.causes import CausedError
 from twinbench.containers.base_image import BASE_IMAGE, ensure_base_image
 from twinbench.containers.building import build_image
 from twinbench.containers.container import ContainerLimits, start_container
-from twinbench.containers.engine import Engine, EngineLostError, docker_errors_as_ours
+from twinbench.containers.engine import Engine, EngineLostError, ImageError, docker_errors_as_ours
 from twinbench.containers.ownership import remove_container
 from twinbench.containers.stream import ExecStream, StreamLostError
 from twinbench.display.progress import Progress, no_progress
@@ -140,19 +143,27 @@ class StrictIsolation:
 
     @cached_property
     def _image_with_wheels(self) -> str:
-        """The image with the wheels in it."""
+        """The image with the wheels in it.
+
+        Raises:
+            UsageError: there are none in the folder, or one is damaged.
+        """
+        wheels = {} if self.wheels is None else _digests(self.wheels)
         if self.image == BASE_IMAGE:
             ensure_base_image(self.engine, self.progress)
         elif not self.engine.has_image(self.image):
             self.engine.pull(self.image, self.progress)
         if self.wheels is None:
             return self.image
-        wheels = {f"wheels/{path.name}": path for path in sorted(self.wheels.glob("*.whl"))}
-        if not wheels:
-            raise UsageError(f"--plugin-wheels {self.wheels}: the folder contains no .whl file")
-        content = {name: sha256_file(path) for name, path in wheels.items()}
+        content = {f"wheels/{path.name}": sha256 for path, sha256 in wheels.items()}
         name = f"twinbench-router:{short(fingerprint({'image': self.image, 'wheels': content}))}"
-        build_image(self.engine, name, _DOCKERFILE.format(image=self.image), wheels, self.progress)
+        files = {f"wheels/{path.name}": path for path in wheels}
+        try:
+            build_image(self.engine, name, _DOCKERFILE.format(image=self.image), files, self.progress)
+        except ImageError:
+            for path in wheels:  # each is read as a whole only now, since they may be large
+                _refuse_damaged_wheel(path, as_a_whole=True)
+            raise
         return name
 
     def _container(self, request: Mapping[str, Any], runtime: Path, limits: PluginLimits) -> _RouterContainer:
@@ -312,6 +323,45 @@ class ContainerProcess(RouterProcess):
         with docker_errors_as_ours("ask what a container takes"):
             told: Any = self._container.container.stats(stream=False)
         return float(told["memory_stats"].get("usage", 0)) / 2**20
+
+
+def _digests(wheels: Path) -> dict[Path, str]:
+    """Return the SHA-256 of every wheel in a folder.
+
+    Raises:
+        UsageError: there is none, or one is damaged.
+    """
+    found = sorted(wheels.glob("*.whl"))
+    if not found:
+        raise UsageError(f"--plugin-wheels {wheels}: the folder contains no .whl file")
+    digests = {}
+    for wheel in found:
+        try:
+            digests[wheel] = sha256_file(wheel)
+        except OSError as error:
+            raise UsageError(f"the wheel {wheel} cannot be read ({error.strerror or error})") from None
+        _refuse_damaged_wheel(wheel)
+    return digests
+
+
+def _refuse_damaged_wheel(wheel: Path, *, as_a_whole: bool = False) -> None:
+    """Refuse a file that cannot be unpacked as a wheel, before the image's own Python fails at it.
+
+    Args:
+        wheel: the file.
+        as_a_whole: whether to unpack all of it rather than to read its table of contents.
+
+    Raises:
+        UsageError: it is damaged, or no wheel.
+    """
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            broken = archive.testzip() if as_a_whole else None
+            why = None if broken is None else f"{broken!a} is damaged"
+    except (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
+        why = str(error)
+    if why is not None:
+        raise UsageError(f"the wheel {wheel} is damaged, or no wheel ({why}): replace it")
 
 
 def _locate_artefact(request: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,26 +3,38 @@
 ``artefact.json`` says what it is and has a digest of every other file: ``learned/`` is what the router saved, ``code/``
 its own modules as they were when it was trained, ``seen.json`` what tells whether a bank holds something that it was
 trained on. Nothing in ``learned/`` is ever read by twinbench: only the router's own process does that.
+
+Two things may be in the folder without a digest: ``wheels/``, which the user adds, and bytecode that Python has written
+into ``code/``, which the router's process neither reads nor writes.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
+import re
+import stat
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from twinbench.errors import UsageError
 from twinbench.fingerprint import sha256_file
 from twinbench.plugins.artefact_names import CODE, LEARNED, MANIFEST
-from twinbench.reading.validation import describe_validation_error, field_path
+from twinbench.reading.input_files import read_regular
+from twinbench.reading.validation import describe_validation_error, field_path, format_value
 
 SEEN = "seen.json"
 WHEELS = "wheels"
 """A folder that may be put beside them: wheels that the router may import under strict isolation."""
 
 MOST_MANIFEST_BYTES = 2**24
+
+_BYTECODE = "__pycache__"
+_NAME = re.compile(r"[\w-]+(\.[\w-]+)*")
+"""The name of a built-in router, a module or a class; modules may be imported by names with a hyphen."""
 
 
 def check_path(path: str) -> str:
@@ -52,7 +64,7 @@ class Code(_CommandEntry):
 
     fingerprint: Sha256
     """Fingerprint of code, settings and versions together."""
-    python: str
+    python: Annotated[str, Field(pattern=r"^[0-9]+\.[0-9]+$")]
     files: dict[str, Sha256]
     """The digest of each of its own files, by name."""
     distributions: dict[str, str]
@@ -93,6 +105,20 @@ class Manifest(_CommandEntry):
     files: dict[InnerPath, Sha256]
     """The digest of every other file."""
 
+    @model_validator(mode="after")
+    def _check_references(self) -> Self:
+        """Refuse a router or a record of its training that is not among the files whose digests are kept."""
+        if self.origin == "file":
+            if f"{CODE}/{self.target}" not in self.files:
+                raise ValueError(f"target: {format_value(self.target)} is none of the files in {CODE}/ that are listed")
+        elif not _NAME.fullmatch(self.target):
+            raise ValueError(f"target: {format_value(self.target)} is not the name of a {self.origin} router")
+        if not _NAME.fullmatch(self.attribute):
+            raise ValueError(f"attribute: {format_value(self.attribute)} is not the name of a class or function")
+        if SEEN not in self.files:
+            raise ValueError(f"files: {SEEN} is not listed, which says what the router was trained on")
+        return self
+
 
 class Artefact:
     """The folder of a trained router, opened and checked."""
@@ -125,7 +151,9 @@ def parse_manifest(data: bytes) -> Manifest:
         return Manifest.model_validate_json(data.decode())
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        what = f"{field_path(first['loc']) or 'the whole'}: {describe_validation_error(first)}"
+        what = describe_validation_error(first)
+        if first["loc"] or first["type"] != "value_error":  # our own message about several fields names them itself
+            what = f"{field_path(first['loc']) or 'the whole'}: {what}"
     except ValueError:  # no UTF-8
         what = "no text"
     raise ValueError(f"no trained router of this release ({what})")
@@ -139,15 +167,53 @@ def read_artefact(folder: Path) -> Artefact:
     """
     path = folder / MANIFEST
     try:
-        with path.open("rb") as file:
-            content = file.read(MOST_MANIFEST_BYTES)
+        content = read_regular(path, MOST_MANIFEST_BYTES)
         manifest = parse_manifest(content)
-        for name, sha256 in manifest.files.items():
-            if (folder / name).is_symlink() or sha256_file(folder / name) != sha256:
-                raise UsageError(f"the trained router {folder} is damaged: {name} is not what it was; train it again")
+        damage = find_damage(folder, manifest)
     except ValueError as error:
         raise UsageError(f"{path}: {error}") from None
     except OSError as error:
-        what = f"{error.filename or path} cannot be read ({error.strerror or error})"
-        raise UsageError(f"the trained router {folder} is damaged: {what}") from None
-    return Artefact(folder.resolve(), manifest, hashlib.sha256(content).hexdigest())
+        damage = f"{error.filename or path} cannot be read ({error.strerror or error})"
+    else:
+        if damage is None:
+            return Artefact(folder.resolve(), manifest, hashlib.sha256(content).hexdigest())
+    raise UsageError(f"the trained router {folder} is damaged: {damage}")
+
+
+def find_damage(folder: Path, manifest: Manifest) -> str | None:
+    """Return what is not as the manifest of an artefact has it, and what to do; None if all is.
+
+    Raises:
+        OSError: something in the folder cannot be read.
+    """
+    for name, mode in _entries(folder):
+        if not stat.S_ISREG(mode):  # a link may lead to anything, and a pipe blocks who reads it
+            what = "a link" if stat.S_ISLNK(mode) else "no plain file"
+            return f"{name!a} is {what}, and training leaves plain files only; put the file itself there, or remove it"
+        if name not in manifest.files and name != MANIFEST and not _needs_no_digest(name):
+            return f"{name!a} was not there after training; remove it, or train it again"
+    for name, sha256 in manifest.files.items():
+        if sha256_file(folder / name) != sha256:
+            return f"{name} is not what it was; train it again"
+    return None
+
+
+def _entries(folder: Path) -> Iterator[tuple[str, int]]:
+    """Yield the path of everything below a folder but folders, relative to it, and its type and mode."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    for parent, folders, names in os.walk(folder, onerror=refuse):
+        for name in sorted([*folders, *names]):
+            path = Path(parent, name)
+            mode = path.lstat().st_mode
+            if not stat.S_ISDIR(mode):
+                yield path.relative_to(folder).as_posix(), mode
+
+
+def _needs_no_digest(name: str) -> bool:
+    """Whether a file in an artefact may be there without a digest."""
+    path = PurePosixPath(name)
+    is_bytecode = path.parts[0] == CODE and path.parent.name == _BYTECODE and path.suffix == ".pyc"
+    return path.parts[0] == WHEELS or is_bytecode

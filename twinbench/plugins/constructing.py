@@ -11,9 +11,11 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from importlib.machinery import FileFinder, SourceFileLoader
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 from twinbench.plugins.arguments import ArgumentError, call_parameter, convert_arguments, refuse_arguments
@@ -41,6 +43,8 @@ def construct_router(request: Mapping[str, Any]) -> Any:
     if request["kind"] == "trb":
         return _construct_published(request)
     sys.path[:0] = request["path"]
+    if "artefact" in request:
+        sys.path_hooks.insert(0, _source_only_hook(request["path"]))
     attribute, arguments = request["attribute"], request["arguments"]
     found = _attribute(_import_module(request), request["target"], attribute, published=False)
     try:
@@ -83,7 +87,9 @@ def _import_module(request: Mapping[str, Any]) -> Any:
     """The module that a router is in."""
     target = request["target"]
     try:
-        return _import_file(Path(target)) if request["kind"] == "file" else importlib.import_module(target)
+        if request["kind"] != "file":
+            return importlib.import_module(target)
+        return _import_file(Path(target), _SourceLoader if "artefact" in request else SourceFileLoader)
     except ModuleNotFoundError as error:
         if error.name is not None and f"{target}.".startswith(f"{error.name}."):
             raise LoadError(f"no module {target!r} here", usage=True) from error
@@ -143,10 +149,33 @@ def _construct(found: Any, attribute: str, arguments: Mapping[str, str], folder:
     return found(**convert_arguments(found, arguments, folder))
 
 
-def _import_file(path: Path) -> Any:
+class _SourceLoader(SourceFileLoader):
+    """Imports a module from its source alone.
+
+    The files of a trained router have digests, and bytecode beside them has none: Python would run what anybody put
+    there in place of the source.
+    """
+
+    def get_code(self, fullname: str) -> CodeType:
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
+def _source_only_hook(folders: Sequence[str]) -> Callable[[str], FileFinder]:
+    """Return a path hook by which modules in these folders, and below, are found and imported as source only."""
+
+    def hook(path: str) -> FileFinder:
+        if not Path(path).is_dir() or not any(Path(path).is_relative_to(folder) for folder in folders):
+            raise ImportError
+        return FileFinder(path, (_SourceLoader, [".py"]))
+
+    return hook
+
+
+def _import_file(path: Path, load_with: type[SourceFileLoader]) -> Any:
     # Named by its path, so that a file called like an installed module does not meet it.
     name = f"twinbench_router_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
-    spec = importlib.util.spec_from_file_location(name, path)
+    spec = importlib.util.spec_from_file_location(name, path, loader=load_with(name, str(path)))
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} cannot be imported")
     module = importlib.util.module_from_spec(spec)

@@ -10,6 +10,7 @@ import base64
 import os
 import random
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -31,6 +32,7 @@ MAX_ANSWER_BYTES = 512 * 2**20
 """Maximum size of an artefact, its code included."""
 
 _NUMPY_SEEDS = 2**32
+_MOST_PATH_SHOWN = 80
 
 
 class Fitting:
@@ -87,7 +89,10 @@ class Fitting:
                 shutil.copyfile(path, target)
             self._sizes = _sizes(self._folder)
         except OSError as error:
-            return {"error": f"what save wrote cannot be read ({error})", "usage": False}
+            what = f"{error.strerror or error}: {_shortened(os.fsdecode(error.filename or ''))}"
+            return {"error": f"what save wrote cannot be read ({what})", "usage": False}
+        except _UnkeepableFileError as error:
+            return {"error": f"save wrote {error}", "usage": False}
         if not any(name.startswith(f"{LEARNED}/") for name in self._sizes):
             return {"error": "save wrote no file into the folder that it was given", "usage": False}
         if len(self._sizes) > MOST_FILES:
@@ -125,12 +130,39 @@ def load_learned(router: Any, folder: str) -> None:
         raise LoadError(f"load {describe_error(error)}", usage=False) from error
 
 
+class _UnkeepableFileError(Exception):
+    """Something that was saved would be missing in the artefact; the text says what."""
+
+
 def _sizes(folder: Path) -> dict[str, int]:
-    """The size of every plain file below a folder, by its path from there; a link or a pipe is none."""
+    """The size of every file below a folder, by its path from there.
+
+    Raises:
+        OSError: a folder cannot be read, or a path is longer than the system takes.
+        _UnkeepableFileError: something is neither a plain file nor a folder, or has a name that is no text.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise error
+
     found: dict[str, int] = {}
-    for parent, _, names in os.walk(folder):
-        for name in names:
+    for parent, folders, names in os.walk(folder, onerror=refuse):
+        for name in [*folders, *names]:
             path = Path(parent, name)
-            if path.is_file() and not path.is_symlink():
-                found[path.relative_to(folder).as_posix()] = path.stat().st_size
+            inner = path.relative_to(folder).as_posix()
+            status = path.lstat()
+            if stat.S_ISDIR(status.st_mode):
+                continue
+            if not stat.S_ISREG(status.st_mode):
+                raise _UnkeepableFileError(f"{inner!a}, which is a link or a pipe, say; only plain files are kept")
+            try:
+                inner.encode()
+            except UnicodeEncodeError:
+                raise _UnkeepableFileError(f"{inner!a}, whose name is no text in UTF-8") from None
+            found[inner] = status.st_size
     return dict(sorted(found.items()))
+
+
+def _shortened(path: str) -> str:
+    """Return a path for a message; of a long one the end, which tells more than the temporary folder."""
+    return path if len(path) <= _MOST_PATH_SHOWN else f"…{path[-_MOST_PATH_SHOWN:]}"

@@ -24,6 +24,7 @@ from twinbench.plugins.arguments import ArgumentError, convert_arguments
 from twinbench.plugins.artefact_names import CODE, LEARNED
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.spec import FORMS, RouterSpec, parse_spec, untrained_folder
+from twinbench.reading.input_files import is_folder
 from twinbench.routers.registry import BUILT_IN
 from twinbench.routing.accepting import NotARouterError, RouterLike, as_router, name_of
 from twinbench.routing.asking import call_hook
@@ -220,6 +221,8 @@ def load_trained(parsed: RouterSpec, limits: PluginLimits) -> LoadedRouter:
         "arguments": dict(parsed.arguments),
         "python": found.python,
         "distributions": found.distributions,
+        # A file in the folder of the artefact, whose digest the manifest has, or one that this use of it names.
+        **({"argument_files": found.arguments} if found.arguments else {}),
     }
     opener = partial(_open_process_router, parsed.text, request, limits)
     return _make_loaded_router(parsed.text, identity | _conditions(limits), opener, artefact=artefact)
@@ -408,7 +411,7 @@ def _known_routers_hint(spec: RouterSpec, *, elsewhere: bool) -> str:
         return ""
     here = () if elsewhere else importlib.metadata.entry_points(group=ENTRY_POINTS).names
     meant = did_you_mean(spec.target, [*BUILT_IN, *here])
-    if Path(spec.target).is_dir():  # such as a project's own, beside which its installed router is named
+    if is_folder(Path(spec.target)):  # such as a project's own, beside which its installed router is named
         meant = f"; {untrained_folder(spec.target)}"
     return f"; built-in routers are {', '.join(BUILT_IN)}; name your own as {FORMS}{meant}"
 

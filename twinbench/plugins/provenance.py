@@ -129,7 +129,15 @@ def provenance(entry: Path, package: str | None, path: Sequence[str] = ()) -> di
 def _argument_files(arguments: Mapping[str, str], folder: Path) -> dict[str, str]:
     """Return the SHA-256 of files that arguments name."""
     paths = {name: folder / value for name, value in arguments.items() if value}
-    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in paths.items() if path.is_file()}
+    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in paths.items() if _is_file(path)}
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a path is that of a file; a text that is too long for a path, or has a null byte, is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _imported_names(content: bytes, package: str | None) -> Iterator[str]:
@@ -162,7 +170,7 @@ def _module_file(module: str, root: Path | None) -> _Module | None:
         return None
     beside = root.joinpath(*module.split("."))
     for path, package in ((beside.with_suffix(".py"), module.rpartition(".")[0]), (beside / "__init__.py", module)):
-        if path.is_file():
+        if _is_file(path):
             return _Module(path, package or None, root)
     return None
 

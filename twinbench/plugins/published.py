@@ -7,6 +7,7 @@ Source: the repository's public interface at commit 7cbb0de (2026-08). Standard 
 
 from __future__ import annotations
 
+import contextlib
 import importlib.machinery
 import inspect
 import sys
@@ -342,14 +343,13 @@ def read_arguments(constructor: Any, texts: Mapping[str, str], folder: Path, lab
     """
     found = dict(texts)
     for name, text in texts.items():
-        if ("/" in text or "." in text) and len(text) < _LONGEST_PATH and (folder / text).exists():
-            found[name] = str(folder / text)
+        if "/" in text or "." in text:
+            with contextlib.suppress(OSError):  # a text that is too long for a path is none
+                if (folder / text).exists():
+                    found[name] = str(folder / text)
     if "label" not in found and _needs_label(constructor):
         found["label"] = label
     return found
-
-
-_LONGEST_PATH = 4096
 
 
 def _needs_label(constructor: Any) -> bool:

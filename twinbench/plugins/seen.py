@@ -19,6 +19,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from twinbench.errors import UsageError
+from twinbench.reading.input_files import read_regular
 from twinbench.text.shingles import near, shingles_of
 
 _SKETCH_SIZE = 256
@@ -97,7 +98,7 @@ def read_seen(path: Path) -> Seen:
         UsageError: the file is not of this release.
     """
     try:
-        return Seen.parse(path.read_bytes())
+        return Seen.parse(read_regular(path))
     except (ValueError, OSError):
         raise UsageError(f"{path}: not what this release keeps of training data: train the router again") from None
 

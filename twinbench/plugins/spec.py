@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl
 
 from twinbench.errors import UsageError
 from twinbench.plugins.artefact_names import MANIFEST
+from twinbench.reading.input_files import is_folder
 from twinbench.routers.registry import BUILT_IN
 
 Kind = Literal["built-in", "entry-point", "module", "file", "trb", "artefact", "endpoint"]
@@ -65,10 +66,10 @@ def parse_spec(text: str) -> RouterSpec:
                 f"the folder of {Path(module).name}"
             )
         return RouterSpec(text, "trb", module, attribute, arguments)
-    if (Path(name) / MANIFEST).is_file():
+    if _is_file(Path(name) / MANIFEST):
         return RouterSpec(text, "artefact", name, "", arguments)
     target, colon, attribute = name.rpartition(":")
-    if not colon and "/" in name and Path(name).is_dir():
+    if not colon and "/" in name and is_folder(Path(name)):
         raise UsageError(f"router {text!r}: {untrained_folder(name)}")
     if not colon and name and "/" not in name and not name.endswith(".py"):
         return RouterSpec(text, "entry-point", name, "", arguments)
@@ -80,9 +81,17 @@ def parse_spec(text: str) -> RouterSpec:
         raise UsageError(f"invalid router spec {text!r}: {target} is not a file that ends in .py; use {FORMS}")
     if not target.endswith(".py"):
         return RouterSpec(text, "module", target, attribute, arguments)
-    if not Path(target).is_file():
+    if not _is_file(Path(target)):
         raise UsageError(f"router {text!r}: file {target} does not exist")
     return RouterSpec(text, "file", target, attribute, arguments)
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a path is that of a file; what is too long for a path is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _parse_arguments(text: str, query: str) -> dict[str, str]:
