@@ -23,10 +23,11 @@ from tests.containers.running import loses_connections
 from tests.dynamic_track.live import Done, until
 from twinbench.calls.journal import read_journal
 from twinbench.causes import CausedError
+from twinbench.containers.base_image import BASE_IMAGE
 from twinbench.containers.engine import Engine
 from twinbench.containers.labels import NODE_LEASE
 
-pytestmark = [*loses_connections, pytest.mark.acceptance, pytest.mark.usefixtures("rehearsal")]
+pytestmark = [*loses_connections, pytest.mark.acceptance]
 
 MACHINES = 3
 MOMENTS = int(os.environ.get("XM", "10"))
@@ -148,7 +149,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> Results:
 def cluster(engine: Engine, expected: Results) -> Iterator[Cluster]:
     """Three machines, which have the images of this machine's engine, as after a first run on them."""
     tags = [tag for image in engine.client.images.list() for tag in image.tags]
-    wanted = [tag for tag in tags if any(task.partition("__")[2] in tag for task in TASKS)]
+    wanted = [BASE_IMAGE, *(tag for tag in tags if any(task.partition("__")[2] in tag for task in TASKS))]
     with nodes_running(MACHINES) as (head, nodes):
         for node in nodes:
             engine_of(node).close()
