@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +26,14 @@ from tests.leaderboard.made import (
 from twinbench.checks import CheckResult, Status
 from twinbench.errors import TwinbenchError, UsageError
 from twinbench.fingerprint import sha256_file
+from twinbench.leaderboard import entries
 from twinbench.leaderboard.adding import Listed, add_submission, withdraw_entry
 from twinbench.leaderboard.checking import check_entries
 from twinbench.leaderboard.entries import read_entries
 from twinbench.leaderboard.ranking import Estimate, rank_estimates
 from twinbench.leaderboard.site import make_site
 from twinbench.leaderboard.tables import BoardTable, Row, make_tables
+from twinbench.storage.folder_changes import lock_folder
 from twinbench.submissions.archive import open_archive, write_archive
 from twinbench.submissions.manifest import MANIFEST_FILE, Division
 from twinbench.submissions.report import Level, VerificationReport, VerifiedResult
@@ -157,6 +163,145 @@ def test_one_commitment_is_of_one_run(results: Path) -> None:
     [listed] = add_submission(results, data, report, NOW)
     assert listed.action == "superseded"
     assert failed(results) == []
+
+
+# --- Written whole, one at a time, within the folder ---------------------------------------------------------------
+
+
+def test_versions_that_are_added_at_once_are_all_kept(results: Path) -> None:
+    count = 6
+    add(results, "mine", content="0", now="2026-11-30T08:00:00Z")
+    handed_in = [submission("mine", content=str(number)) for number in range(1, count)]
+
+    def list_one(each: tuple[bytes, VerificationReport]) -> str:
+        [listed] = add_submission(results, *each, "2026-12-01T08:00:00Z")
+        return listed.action
+
+    with ThreadPoolExecutor(count) as pool:
+        assert list(pool.map(list_one, handed_in)) == ["superseded"] * (count - 1)
+
+    [entry] = read_entries(results)
+    assert len({version.report.file.sha256 for version in entry.versions}) == count
+    assert failed(results) == []
+    assert [path.name for path in results.iterdir()] == ["entries"]
+
+
+def test_who_waits_too_long_for_the_folder_is_told(results: Path) -> None:
+    with (
+        lock_folder(results),
+        pytest.raises(TwinbenchError, match="another process is working in"),
+        lock_folder(results, shared=True, timeout_s=0),
+    ):
+        pass
+    with lock_folder(results, shared=True), lock_folder(results, shared=True, timeout_s=0):
+        pass
+
+
+def kill_within(command: Callable[[], object], step: int) -> bool:
+    """Run a command in a process that ends itself before so many renames, exchanges and removals; whether it did."""
+    if (pid := os.fork()) == 0:
+        left = step
+
+        def before(real: Callable[..., Any]) -> Callable[..., Any]:
+            def counted(*arguments: Any, **more: Any) -> Any:
+                nonlocal left
+                left -= 1
+                if left < 0:
+                    os._exit(9)
+                return real(*arguments, **more)
+
+            return counted
+
+        entries.exchange_names = before(entries.exchange_names)  # type: ignore[attr-defined]
+        Path.rename = before(Path.rename)  # type: ignore[method-assign]
+        shutil.rmtree = before(shutil.rmtree)  # type: ignore[assignment]
+        try:
+            command()
+        finally:
+            os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_a_command_that_is_killed_leaves_the_old_entry_or_the_new_one(
+    results: Path, monkeypatch: pytest.MonkeyPatch, exchanges: bool
+) -> None:
+    if not exchanges:  # as on systems that cannot exchange names
+        monkeypatch.setattr(entries, "exchange_names", lambda *_: False)
+    add(results, "mine", content="0")
+    data, report = submission("mine", content="1")
+    steps = 0
+    while kill_within(lambda: add_submission(results, data, report, NOW), steps):
+        steps += 1
+        named = [each for each in failed(results) if each != ("files", "static/mine")]
+        assert named == []
+        if exchanges:
+            assert failed(results) == []
+            assert [entry.name for entry in read_entries(results)] == ["mine"]
+        withdraw_nobody(results)  # the next command puts in order what the killed one left
+        assert failed(results) == []
+        [entry] = read_entries(results)
+        assert len(entry.versions) in (1, 2)
+        assert [path.name for path in results.iterdir()] == ["entries"]
+        shutil.rmtree(results / "entries")
+        add(results, "mine", content="0")
+    assert steps >= 3
+    [entry] = read_entries(results)
+    assert len(entry.versions) == 2
+
+
+def withdraw_nobody(results: Path) -> None:
+    with pytest.raises(UsageError, match="no entry static/nobody"):
+        withdraw_entry(results, Division.static, "nobody", "why", NOW)
+
+
+def test_what_cannot_be_written_in_one_division_is_written_in_none(results: Path) -> None:
+    first = (static_result(), live_result(division=Division.rehearsal))
+    data, report = submission("mine", *first, content="1")
+    add_submission(results, data, report, NOW)
+    (results / "entries" / "open").write_text("no folder")
+    more = submission("mine", *first, live_result(division=Division.open, subject="runs/more"), content="2")
+    with pytest.raises(TwinbenchError, match=r"cannot write .*open"):
+        add_submission(results, *more, NOW)
+    assert [(entry.division, len(entry.versions)) for entry in read_entries(results)] == [
+        ("static", 1),
+        ("rehearsal", 1),
+    ]
+    assert sorted(path.name for path in results.iterdir()) == ["entries"]
+
+
+@pytest.mark.parametrize(
+    "name", ["static/../../../elsewhere/entries/static/mine", "static/mine/", "static/", "static/.", "static/Mine", "/"]
+)
+def test_a_name_leads_to_no_other_folder(results: Path, name: str) -> None:
+    elsewhere = results.parent / "elsewhere"
+    elsewhere.mkdir()
+    for folder in (results, elsewhere):
+        add(folder, "mine")
+    ran = leaderboard("withdraw", name, "--reason", "x", results=results)
+    assert ran.code == 2, ran.err
+    assert not list(results.parent.rglob("withdrawn.json"))
+    with pytest.raises(UsageError, match="is no name of an entry"):
+        entries.entry_folder(results, Division.static, "../mine")
+
+
+@pytest.mark.parametrize("place", ["entries", "entries/static", "entries/static/mine", "commitments", "entries/live"])
+def test_nothing_is_written_or_shown_through_a_link(results: Path, tmp_path: Path, place: str) -> None:
+    add(results, "mine")
+    elsewhere = tmp_path / "elsewhere"
+    if (results / place).exists():
+        (results / place).rename(elsewhere)
+    else:
+        elsewhere.mkdir()
+    (results / place).symlink_to(elsewhere)
+    before = sorted(elsewhere.rglob("*"))
+    with pytest.raises(TwinbenchError, match=rf"{place} is a link"):
+        add(results, "mine", content="2")
+    with pytest.raises(TwinbenchError, match=rf"{place} is a link"):
+        withdraw_entry(results, Division.static, "mine", "why", NOW)
+    assert sorted(elsewhere.rglob("*")) == before
+    assert failed(results)
+    assert leaderboard("build", "--out", tmp_path / "site", results=results).code == 1
 
 
 # --- Withdrawing ----------------------------------------------------------------------------------------------------
@@ -328,10 +473,10 @@ def test_results_stand_in_their_division(results: Path) -> None:
 
 def test_links_strays_and_megabytes_are_found(results: Path, tmp_path: Path) -> None:
     folder = add(results, "mine").folder
+    add(results, "other")
     (folder / "weights.bin").write_bytes(b"0" * 2_000_000)
     (results / "entries" / "stable").mkdir()
     (results / "entries" / "static" / "link").symlink_to(folder)
-    add(results, "other")
     secret = tmp_path / "secret.json"
     secret.write_text("{}")
     scores = results / "entries" / "static" / "other" / "scores.json"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -13,16 +14,20 @@ from twinbench.display.wording import format_count
 from twinbench.errors import TwinbenchError, UsageError
 from twinbench.leaderboard.checking import commitment_problems
 from twinbench.leaderboard.entries import (
+    Change,
     Entry,
     EntryScores,
     Version,
     Withdrawal,
+    clear_aside,
     entry_folder,
     next_earlier,
     read_entries,
     read_entry,
-    write_version,
+    refuse_links,
+    write_changes,
 )
+from twinbench.storage.folder_changes import lock_folder
 from twinbench.submissions.manifest import Division, SubmissionManifest
 from twinbench.submissions.report import Level, SignatureFound, VerificationReport
 
@@ -65,16 +70,18 @@ def add_submission(
     """
     manifest = SubmissionManifest.parse(manifest_bytes, "the manifest")
     _refuse_report(manifest, manifest_bytes, report)
-    plans = [
-        _plan(results, division, manifest, manifest_bytes, report, now, supersede) for division in report.divisions
+    with _lock(results):
+        plans = [
+            _plan(results, division, manifest, manifest_bytes, report, now, supersede) for division in report.divisions
+        ]
+        _refuse_shared_commitments(results, [entry for entry, _, _ in plans])
+        write_changes(
+            results, [Change(entry.division, entry.name, entry.current, earlier) for entry, _, earlier in plans]
+        )
+    return [
+        Listed(entry.division, entry.name, action, entry_folder(results, entry.division, entry.name))
+        for entry, action, _ in plans
     ]
-    _refuse_shared_commitments(results, [entry for entry, _, _ in plans])
-    listed = []
-    for entry, action, earlier in plans:
-        folder = entry_folder(results, entry.division, entry.name)
-        write_version(folder, entry.current, earlier=earlier)
-        listed.append(Listed(entry.division, entry.name, action, folder))
-    return listed
 
 
 def refuse_before_verifying(
@@ -133,18 +140,35 @@ def withdraw_entry(results: Path, division: Division, name: str, reason: str, no
         ContentError: the entry is not valid.
     """
     folder = entry_folder(results, division, name)
-    if not folder.is_dir():
-        raise UsageError(f"there is no entry {division}/{name} in {results}")
     if not reason.strip():
         raise UsageError("say why it is withdrawn, with --reason")
-    entry = read_entry(folder, division)
-    if entry.current.withdrawal is not None:
-        raise UsageError(f"{division}/{name} was withdrawn at {entry.current.withdrawal.withdrawn_at}")
     withdrawal = Withdrawal.parse(
         Withdrawal.model_construct(withdrawn_at=now, reason=reason).text().encode(), "--reason"
     )
-    write_version(folder, replace(entry.current, withdrawal=withdrawal))
+    with _lock(results):
+        if not folder.is_dir():
+            raise UsageError(f"there is no entry {division}/{name} in {results}")
+        entry = read_entry(folder, division)
+        if entry.current.withdrawal is not None:
+            raise UsageError(f"{division}/{name} was withdrawn at {entry.current.withdrawal.withdrawn_at}")
+        write_changes(results, [Change(division, name, replace(entry.current, withdrawal=withdrawal))])
     return folder
+
+
+@contextmanager
+def _lock(results: Path) -> Iterator[None]:
+    """Keep others from ``results`` while entries are read, decided upon and written.
+
+    Raises:
+        TwinbenchError: others take too long, or there are links in it.
+    """
+    with lock_folder(results):
+        refuse_links(results)
+        try:
+            clear_aside(results)
+        except OSError as error:
+            raise TwinbenchError(f"cannot write {error.filename or results} ({error.strerror or error})") from None
+        yield
 
 
 def _refuse_report(manifest: SubmissionManifest, manifest_bytes: bytes, report: VerificationReport) -> None:

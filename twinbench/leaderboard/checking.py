@@ -19,8 +19,11 @@ from twinbench.leaderboard.entries import (
     is_own_file,
     read_commitments,
     read_entry,
+    require_folder,
+    waiting_folders,
 )
 from twinbench.leaderboard.protocols import CurrentProtocols, is_current
+from twinbench.storage.folder_changes import lock_folder
 from twinbench.submissions.commitment import Commitment
 from twinbench.submissions.manifest import Division
 from twinbench.submissions.report import Level, VerifiedResult
@@ -35,7 +38,14 @@ def check_entries(results: Path, protocols: CurrentProtocols) -> list[CheckResul
 
     Raises:
         UsageError: ``results`` is not a directory.
+        TwinbenchError: another process has written there for too long.
     """
+    require_folder(results)
+    with lock_folder(results, shared=True):
+        return _check_entries(results, protocols)
+
+
+def _check_entries(results: Path, protocols: CurrentProtocols) -> list[CheckResult]:
     found: list[CheckResult] = []
     entries: list[Entry] = []
     for division, folder in entry_folders(results):
@@ -155,6 +165,12 @@ def _check_strays(results: Path) -> Iterator[CheckResult]:
     """Find stray files in ``entries``, which belong to no entry."""
     top = results / "entries"
     divisions = {str(division) for division in Division}
+    for path in (top, results / "commitments"):
+        if path.is_symlink():
+            yield _record_failure("files", path.name, "is a link, and nothing below the folder of results may be one")
+    for division, waiting in waiting_folders(results):
+        what = "a command was killed as it wrote; the next leaderboard add or withdraw puts the entry back"
+        yield _record_failure("files", f"{division}/{waiting.name}", what)
     for folder in (top, *(top / name for name in sorted(divisions))):
         for path in sorted(folder.iterdir()) if folder.is_dir() and not folder.is_symlink() else ():
             allowed = path.name in divisions if folder == top else not path.name.startswith(".")

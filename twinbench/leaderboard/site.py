@@ -13,11 +13,12 @@ from typing import Any
 
 from twinbench.display.html.page import render_page
 from twinbench.errors import TwinbenchError, UsageError
-from twinbench.leaderboard.entries import Entry, read_entries
+from twinbench.leaderboard.entries import Entry, read_entries, refuse_links, require_folder
 from twinbench.leaderboard.entry_page import entry_content, entry_json, headed_rows
 from twinbench.leaderboard.plotting import MOST_PLOTTED, table_plot
 from twinbench.leaderboard.protocols import CurrentProtocols
 from twinbench.leaderboard.tables import METRICS, BoardTable, Row, make_tables
+from twinbench.storage.folder_changes import lock_folder
 from twinbench.storage.published import published_results
 from twinbench.submissions.manifest import Division
 
@@ -122,9 +123,13 @@ def make_site(results: Path, protocols: CurrentProtocols) -> Site:
     Raises:
         UsageError: ``results`` is not a directory.
         ContentError: an entry is not valid.
+        TwinbenchError: there is a link below ``results``, or another process has written there for too long.
         PlotsMissingError: the plotting library is not installed.
     """
-    entries = read_entries(results)
+    require_folder(results)
+    with lock_folder(results, shared=True):
+        refuse_links(results)
+        entries = read_entries(results)
     tables = _tell_apart(make_tables(entries, protocols))
     pages = _Pages(entries, tables)
     files = {INDEX_FILE: pages.index(), "published.html": pages.published()}
