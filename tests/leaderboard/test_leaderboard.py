@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -29,13 +30,13 @@ from twinbench.fingerprint import sha256_file
 from twinbench.leaderboard import entries
 from twinbench.leaderboard.adding import Listed, add_submission, withdraw_entry
 from twinbench.leaderboard.checking import check_entries
-from twinbench.leaderboard.entries import read_entries
+from twinbench.leaderboard.entries import EntryScores, Version, read_entries, write_version
 from twinbench.leaderboard.ranking import Estimate, rank_estimates
 from twinbench.leaderboard.site import make_site
 from twinbench.leaderboard.tables import BoardTable, Row, make_tables
 from twinbench.storage.folder_changes import lock_folder
 from twinbench.submissions.archive import open_archive, write_archive
-from twinbench.submissions.manifest import MANIFEST_FILE, Division
+from twinbench.submissions.manifest import MANIFEST_FILE, Division, SubmissionManifest
 from twinbench.submissions.report import Level, VerificationReport, VerifiedResult
 from twinbench.submissions.signing import SIGNATURE_FILE
 
@@ -509,8 +510,93 @@ def test_one_file_has_one_name(results: Path) -> None:
     add(results, "mine")
     data, report = submission("yours")
     report = report.model_copy(update={"file": submission("mine")[1].file})
-    add_submission(results, data, report, NOW)
+    with pytest.raises(TwinbenchError, match=r"one name: the same file, .* would be listed as mine, yours"):
+        add_submission(results, data, report, NOW)
+    write_unchecked(results, data, report)
     assert failed(results) == [("one name", "mine, yours")]
+
+
+def write_unchecked(results: Path, data: bytes, report: VerificationReport) -> Path:
+    """An entry as somebody writes it who is held to nothing."""
+    name, division = str(report.name), report.results[0].division
+    scores = EntryScores(name=name, division=division, added_at=NOW, results=report.results)
+    folder = entries.entry_folder(results, division, name)
+    write_version(folder, Version(SubmissionManifest.parse(data, ""), data, scores, report))
+    return folder
+
+
+def change_result(report: VerificationReport, **changes: Any) -> VerificationReport:
+    [result] = report.results
+    return report.model_copy(update={"results": (result.model_copy(update=changes),)})
+
+
+SCORE = static_result().score
+LIVE_SCORE = live_result().score
+EDITED: dict[str, tuple[Callable[[VerificationReport], VerificationReport], str]] = {
+    "no checks": (lambda report: report.model_copy(update={"checks": ()}), "holds no verification"),
+    "no levels": (lambda report: report.model_copy(update={"levels": ()}), "holds no verification"),
+    "simulated among live": (
+        lambda report: report.model_copy(update={"results": (live_result().model_copy(update={"simulated": True}),)}),
+        "comes from simulated models",
+    ),
+    "static among live": (lambda report: change_result(report, division=Division.live), "has kind static"),
+    "live among static": (lambda report: change_result(report, kind="live"), "has kind live"),
+    "more digits than a float has": (
+        lambda report: change_result(report, score=SCORE | {"scores": {"combined": 10**400}}),
+        r"score.scores.combined is a number beyond",
+    ),
+    "huge within the setting": (
+        lambda report: change_result(report, setting=report.results[0].setting | {"more": [{"a": -(10**300)}]}),
+        r"setting.more\[0\].a is a number beyond",
+    ),
+    "more than 100 percent": (
+        lambda report: change_result(report, score=SCORE | {"scores": {"combined": 100.1}}),
+        "score.scores.combined is 100.1, and has to be from -10,000 to 100",
+    ),
+    "fewer than 0 percent": (
+        lambda report: change_result(report, score=SCORE | {"scores": {"traj_pass": -1}}),
+        "score.scores.traj_pass is -1, and has to be from 0 to 100",
+    ),
+    "interval beyond": (
+        lambda report: change_result(report, score=SCORE | {"intervals": {"row_pass": [50, 101]}}),
+        "score.intervals.row_pass is from 50 to 101",
+    ),
+    "interval reversed": (
+        lambda report: change_result(report, score=SCORE | {"intervals": {"combined": [90, 10]}}),
+        "from low to high",
+    ),
+    "interval of words": (
+        lambda report: change_result(report, score=SCORE | {"intervals": {"combined": ["a", 10]}}),
+        "is not two numbers",
+    ),
+    "negative money": (
+        lambda report: change_result(report, score=SCORE | {"cost_usd": -1}),
+        "score.cost_usd is -1, and has to be from 0 to 1,000,000,000",
+    ),
+    "a reference": (
+        lambda report: change_result(report, references=({"router": "x", "cost_usd": 2e9},)),
+        r"references\[0\].cost_usd is 2e\+09",
+    ),
+    "a bill": (
+        lambda report: report.model_copy(
+            update={"results": (live_result().model_copy(update={"score": LIVE_SCORE | {"bill_usd": 1e15}}),)}
+        ),
+        "score.bill_usd is 1e\\+15",
+    ),
+}
+
+
+@pytest.mark.parametrize("edited", EDITED)
+def test_what_check_would_refuse_is_not_added(results: Path, tmp_path: Path, edited: str) -> None:
+    change, said = EDITED[edited]
+    data, report = submission("mine")
+    report = change(report)
+    with pytest.raises(TwinbenchError, match=said):
+        add_submission(results, data, report, NOW)
+    assert list(results.iterdir()) == []
+
+    write_unchecked(results, data, report)
+    assert re.search(said, " ".join(each.reason for each in of(results, Status.failed)))
 
 
 # --- Commands and library -------------------------------------------------------------------------------------------

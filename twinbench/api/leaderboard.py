@@ -109,8 +109,9 @@ def check_leaderboard(*, results: Path | str = RESULTS) -> list[CheckResult]:
 
     Raises:
         UsageError: it is not a directory.
+        TwinbenchError: another process has written there for too long.
     """
-    return check_entries(Path(results), current_protocols())
+    return list(check_entries(Path(results), current_protocols()))
 
 
 def build_leaderboard(out: Path | str, *, results: Path | str = RESULTS) -> Site:

@@ -12,7 +12,13 @@ from typing import Literal
 from twinbench.checks import Status
 from twinbench.display.wording import format_count
 from twinbench.errors import TwinbenchError, UsageError
-from twinbench.leaderboard.checking import commitment_problems
+from twinbench.leaderboard.checking import (
+    check_entry,
+    check_files,
+    commitment_problems,
+    named_commitments,
+    shared_files,
+)
 from twinbench.leaderboard.entries import (
     Change,
     Entry,
@@ -74,7 +80,7 @@ def add_submission(
         plans = [
             _plan(results, division, manifest, manifest_bytes, report, now, supersede) for division in report.divisions
         ]
-        _refuse_shared_commitments(results, [entry for entry, _, _ in plans])
+        _refuse_failing(results, [entry for entry, _, _ in plans])
         write_changes(
             results, [Change(entry.division, entry.name, entry.current, earlier) for entry, _, earlier in plans]
         )
@@ -115,10 +121,7 @@ def refuse_before_verifying(
     claimed = {digest for part in manifest.live for digest in part.commitments}
     others = [entry for entry in read_entries(results) if entry.name != manifest.name] if claimed else []
     for entry in others:
-        listed = {
-            digest for version in entry.versions for each in version.scores.results for digest in each.commitments
-        }
-        for digest in sorted(claimed & listed):
+        for digest in sorted(claimed & named_commitments(entry)):
             raise TwinbenchError(f"commitment {digest[:12]}: two entries name it: {entry.name}, {manifest.name}")
 
 
@@ -176,8 +179,7 @@ def _refuse_report(manifest: SubmissionManifest, manifest_bytes: bytes, report: 
         raise UsageError("the report is for a different submission")
     failed = [check for check in report.checks if check.status is Status.failed]
     if failed:
-        told = [f"{check.name}, {check.subject}: {check.reason}" for check in failed[:_SHOWN]]
-        told += [f"… and {len(failed) - _SHOWN} more"] if len(failed) > _SHOWN else []
+        told = _shorten_list([f"{check.name}, {check.subject}: {check.reason}" for check in failed])
         raise TwinbenchError(
             "\n".join(
                 [f"{manifest.name} is not listed: {format_count(len(failed), 'check')} of its report failed", *told]
@@ -259,9 +261,27 @@ def _refuse_strangers(entry: Entry, manifest: SubmissionManifest, now: Signature
     )
 
 
-def _refuse_shared_commitments(results: Path, new: Sequence[Entry]) -> None:
+def _refuse_failing(results: Path, new: Sequence[Entry]) -> None:
+    """Refuse entries that would fail a check of the leaderboard as soon as they were written."""
+    told: list[str] = []
+    for entry in new:
+        folder = entry_folder(results, entry.division, entry.name)
+        checks = [*check_files(f"{entry.division}/{entry.name}", folder), *check_entry(entry)]
+        told += [f"{each.name}, {each.subject}: {each.reason}" for each in checks if each.status is Status.failed]
     replaced = {(each.division, each.name) for each in new}
     others = [each for each in read_entries(results) if (each.division, each.name) not in replaced]
-    problems = commitment_problems([*others, *new])
-    if problems:
-        raise TwinbenchError("\n".join(f"commitment {digest[:12]}: {what}" for digest, what in problems.items()))
+    own = {version.report.file.sha256 for entry in new for version in entry.versions}
+    for sha256, entries in shared_files([*others, *new]).items():
+        if sha256 in own:
+            names = ", ".join(sorted({entry.name for entry in entries}))
+            told.append(f"one name: the same file, {sha256[:12]}, would be listed as {names}")
+    named = {digest for entry in new for digest in named_commitments(entry)}
+    for digest, what in commitment_problems([*others, *new]).items():
+        if digest in named:
+            told.append(f"commitment {digest[:12]}: {what}")
+    if told:
+        raise TwinbenchError("\n".join([f"{new[0].name} is not listed: it would fail checks", *_shorten_list(told)]))
+
+
+def _shorten_list(told: Sequence[str]) -> list[str]:
+    return [*told[:_SHOWN], *([f"… and {len(told) - _SHOWN} more"] if len(told) > _SHOWN else [])]

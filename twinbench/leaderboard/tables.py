@@ -11,6 +11,7 @@ from pydantic import JsonValue
 
 from twinbench.display.wording import shorten
 from twinbench.leaderboard.entries import Entry
+from twinbench.leaderboard.numbers import MOST_NUMBER
 from twinbench.leaderboard.protocols import CurrentProtocols, is_current
 from twinbench.leaderboard.ranking import Estimate, rank_estimates
 from twinbench.statistics import DEFAULT_LEVEL
@@ -314,7 +315,10 @@ def _mapping(value: JsonValue) -> Mapping[str, JsonValue]:
 
 
 def _number(value: JsonValue) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """Return a number; None for anything else, and for one that is beyond what any result may hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MOST_NUMBER:
+        return None
+    return float(value)
 
 
 def _ends(value: JsonValue) -> tuple[float, float] | None:
