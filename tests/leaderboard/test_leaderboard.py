@@ -9,12 +9,14 @@ import re
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import twinbench as tb
+from static_track.banks.embedded_names import EMBEDDED
 from tests.cli.commands import Ran, twinbench
 from tests.leaderboard.made import (
     NOW,
@@ -24,13 +26,15 @@ from tests.leaderboard.made import (
     static_result,
     submission,
 )
+from twinbench.api.leaderboard import known_banks
 from twinbench.checks import CheckResult, Status
 from twinbench.errors import TwinbenchError, UsageError
-from twinbench.fingerprint import sha256_file
+from twinbench.fingerprint import sha256_file, sha256_text
 from twinbench.leaderboard import entries
 from twinbench.leaderboard.adding import Listed, add_submission, withdraw_entry
 from twinbench.leaderboard.checking import check_entries
 from twinbench.leaderboard.entries import EntryScores, Version, read_entries, write_version
+from twinbench.leaderboard.protocols import KnownBank
 from twinbench.leaderboard.ranking import Estimate, rank_estimates
 from twinbench.leaderboard.site import make_site
 from twinbench.leaderboard.tables import BoardTable, Row, make_tables
@@ -599,6 +603,109 @@ def test_what_check_would_refuse_is_not_added(results: Path, tmp_path: Path, edi
     assert re.search(said, " ".join(each.reason for each in of(results, Status.failed)))
 
 
+@pytest.mark.parametrize("edited", ["simulated among live", "more digits than a float has", "no checks"])
+def test_what_fails_a_check_is_on_no_page_but_named_with_the_reason(results: Path, tmp_path: Path, edited: str) -> None:
+    add(results, "fine")
+    change, said = EDITED[edited]
+    data, report = submission("edited")
+    write_unchecked(results, data, change(report))
+
+    ran = leaderboard("build", "--out", tmp_path / "site", "--json", results=results)
+
+    assert ran.code == 1
+    [left_out] = ran.json["not_shown"]
+    assert left_out["entry"].endswith("/edited")
+    assert re.search(said, left_out["reason"])
+    assert f"not shown: {left_out['entry']}: {left_out['reason']}" in ran.err
+    assert ran.json["entries"] == 1
+    pages = {str(path.relative_to(tmp_path / "site")): path.read_text() for path in (tmp_path / "site").rglob("*.*")}
+    assert {name for name, text in pages.items() if "edited" in text} == {"index.html", "leaderboard.json"}
+    assert "Not shown" in pages["index.html"]
+    assert json.loads(pages["leaderboard.json"])["not_shown"] == [left_out]
+
+
+def test_scores_that_were_edited_by_hand_rank_nobody(results: Path) -> None:
+    add(results, "honest", static_result(combined=60))
+    folder = add(results, "edited", static_result(combined=20)).folder
+    content = json.loads((folder / "scores.json").read_text())
+    content["results"][0]["score"]["scores"]["combined"] = 99.0
+    (folder / "scores.json").write_text(json.dumps(content))
+
+    site = make_site(results, PROTOCOLS)
+
+    assert [(each.entry, each.reason) for each in site.not_shown] == [
+        ("static/edited", "the results in scores.json are not those of verification.json")
+    ]
+    [table] = json.loads(site.files["leaderboard.json"])["divisions"][0]["tables"]
+    assert [(row["name"], row["ranks"]) for row in table["rows"]] == [("honest", [1, 1])]
+
+
+def test_strays_and_what_cannot_be_read_are_named_beside_the_pages(results: Path) -> None:
+    add(results, "fine")
+    (add(results, "broken").folder / "scores.json").unlink()
+    (results / "entries" / "static" / "note\n\x1b.txt").write_text("")
+    first, second = (submission(name, live_result(commitments=("a" * 64,)), content=name) for name in ("one", "two"))
+    write_unchecked(results, *first)
+    write_unchecked(results, *second)
+    site = make_site(results, PROTOCOLS)
+    named = {each.entry: each.reason for each in site.not_shown}
+    assert sorted(named) == ["entries/static/note \\x1b.txt", "live/one", "live/two", "static/broken"]
+    assert "two entries name it: one, two" in named["live/one"]
+    assert site.entries == 1
+
+
+def test_what_a_known_bank_says_of_itself_is_not_taken_from_entries(results: Path) -> None:
+    known = replace(
+        PROTOCOLS,
+        banks={
+            sha256_text("toy"): KnownBank("toy", "Its scores rank nothing.", ranks_nothing=True),
+            sha256_text("real"): KnownBank("real"),
+            sha256_text("other"): KnownBank("official"),
+        },
+    )
+    add(results, "first", static_result(bank="toy"))
+    add(results, "second", static_result(bank="real", ranks_nothing=True, caveat="Not to be ranked."))
+    add(results, "third", static_result(bank="official"))
+
+    found = {table.title: table for table in make_tables(read_entries(results), known)}
+
+    assert set(found) == {"Bank toy", "Bank real", "Bank official (of other content)"}
+    toy, real = found["Bank toy"], found["Bank real"]
+    assert (toy.caveat, toy.ranked) == ("Its scores rank nothing.", [])
+    assert [row.reason for row in toy.unranked] == ["results under these conditions rank nothing"]
+    assert (real.caveat, [row.name for row in real.ranked]) == (None, ["second"])
+    assert [row.name for row in found["Bank official (of other content)"].ranked] == ["third"]
+
+
+def test_embedded_and_published_banks_are_known() -> None:
+    own = Path(__file__).resolve().parents[2] / "results"
+    banks = known_banks()
+    assert {each.name for each in banks.values()} == {"official", *EMBEDDED}
+    found = [result for entry in read_entries(own) for result in entry.current.scores.results]
+    used = [result.setting["bank"] for result in found if result.kind == "static"]
+    assert used
+    for bank in used:
+        assert isinstance(bank, dict)
+        known = banks[str(bank["sha256"])]
+        assert (known.name, known.caveat, known.ranks_nothing) == (
+            bank["name"],
+            bank.get("caveat"),
+            bank.get("ranks_nothing", False),
+        )
+
+
+def test_results_of_different_banks_do_not_share_conditions(results: Path, tmp_path: Path) -> None:
+    add(results, "fine")
+    data, report = submission("mixed", static_result(bank="else"))
+    report = change_result(report, comparable=static_result().comparable)
+    said = "results that claim the same conditions name different ones"
+    with pytest.raises(TwinbenchError, match=said):
+        add_submission(results, data, report, NOW)
+    write_unchecked(results, data, report)
+    assert [(name, subject) for name, subject in failed(results)] == [("conditions", static_result().comparable[:12])]
+    assert {each.entry for each in make_site(results, PROTOCOLS).not_shown} == {"static/fine", "static/mixed"}
+
+
 # --- Commands and library -------------------------------------------------------------------------------------------
 
 
@@ -627,7 +734,7 @@ def test_the_commands_from_a_file_to_pages(results: Path, tmp_path: Path) -> Non
     assert added == {"entries": [{"division": "static", "name": "mine", "action": "added", "folder": folder}]}
     assert checked["ok"] is True
     assert "0 failed" in (tmp_path / "summary.md").read_text()
-    assert built == {"out": str(tmp_path / "site"), "entries": 1, "tables": 1, "pages": 8}
+    assert built == {"out": str(tmp_path / "site"), "entries": 1, "tables": 1, "pages": 8, "not_shown": []}
     assert (tmp_path / "site" / "static" / "mine.html").is_file()
     assert withdrawn.text == f"static/mine: withdrawn, {folder}\n"
 

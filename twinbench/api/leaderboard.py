@@ -9,6 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from static_track.banks.build_output import ROWS_FILE
+from static_track.banks.embedded import embedded_manifest
+from static_track.banks.embedded_names import EMBEDDED
 from static_track.evaluator import locked_protocol
 from twinbench.api.verifying import VerificationRequest, verify_submission
 from twinbench.checks import CheckResult
@@ -18,11 +21,11 @@ from twinbench.fingerprint import sha256_file
 from twinbench.leaderboard.adding import Listed, add_submission, refuse_before_verifying, withdraw_entry
 from twinbench.leaderboard.checking import check_entries
 from twinbench.leaderboard.entries import MOST_FILE_BYTES
-from twinbench.leaderboard.protocols import CurrentProtocols
+from twinbench.leaderboard.protocols import CurrentProtocols, KnownBank
 from twinbench.leaderboard.site import Site, make_site, refuse_other_folder
 from twinbench.reading.input_files import InputError, open_input, read_up_to
 from twinbench.reading.strict_json import parse_document
-from twinbench.storage.manifest_files import live_manifest
+from twinbench.storage.manifest_files import live_manifest, published_banks
 from twinbench.submissions.archive import Archive, ArchiveError, open_archive
 from twinbench.submissions.manifest import MANIFEST_FILE, Division, SubmissionManifest
 from twinbench.submissions.report import Level, SignatureFound, VerificationReport
@@ -117,13 +120,15 @@ def check_leaderboard(*, results: Path | str = RESULTS) -> list[CheckResult]:
 def build_leaderboard(out: Path | str, *, results: Path | str = RESULTS) -> Site:
     """Write the leaderboard as static pages and JSON into a folder, in the place of an earlier site.
 
+    An entry that fails a check is left out, and named with the reason in ``not_shown`` of what is returned.
+
     Args:
         out: the folder of the site.
         results: the folder of entries and commitments.
 
     Raises:
         UsageError: ``results`` is not a directory, or ``out`` contains something other than a site.
-        ContentError: an entry is not valid.
+        TwinbenchError: there is a link below ``results``, or the site cannot be written.
         PlotsMissingError: the plotting library is not installed.
     """
     refuse_other_folder(Path(out))
@@ -133,8 +138,18 @@ def build_leaderboard(out: Path | str, *, results: Path | str = RESULTS) -> Site
 
 
 def current_protocols() -> CurrentProtocols:
-    """Return what counts now: the locked static protocol and the locked live pool of this version of twinbench."""
-    return CurrentProtocols(static=locked_protocol(), live=live_manifest().fingerprint)
+    """Return what counts now: the locked static protocol, the locked live pool and the banks of this twinbench."""
+    return CurrentProtocols(static=locked_protocol(), live=live_manifest().fingerprint, banks=known_banks())
+
+
+def known_banks() -> dict[str, KnownBank]:
+    """Return the embedded banks by the SHA-256 of their content, and published ones by that of their file."""
+    found = {bank.sha256: KnownBank(bank.name) for bank in published_banks()}
+    for name in EMBEDDED:
+        manifest = embedded_manifest(name)
+        known = KnownBank(name, manifest.get("caveat"), manifest.get("ranks_nothing") is True)
+        found[manifest["sha256"][ROWS_FILE]] = known
+    return found
 
 
 def _verify(file: Path, results: Path, store: Path | str | None, progress: Progress) -> VerificationReport:

@@ -92,18 +92,25 @@ def build(
     results: ResultsOption = "results",
     json_: JsonOption = False,
 ) -> None:
-    """Write the leaderboard as static pages and JSON: no script, no request, readable from a disk."""
+    """Write the leaderboard as static pages and JSON: no script, no request, readable from a disk.
+
+    What leaderboard check would refuse is left out and named; exit code 1 then.
+    """
     from twinbench.api.leaderboard import build_leaderboard
 
     site = build_leaderboard(out, results=results)
     pages = sum(name.endswith(".html") for name in site.files)
     if json_:
-        print_json({"out": out, "entries": site.entries, "tables": site.tables, "pages": pages})
-        return
-    entries = format_count(site.entries, "entry", "entries")
-    typer.echo(
-        make_printable(f"{out}: {format_count(pages, 'page')} of {entries} in {format_count(site.tables, 'table')}")
-    )
+        left_out = [{"entry": each.entry, "reason": each.reason} for each in site.not_shown]
+        print_json({"out": out, "entries": site.entries, "tables": site.tables, "pages": pages, "not_shown": left_out})
+    else:
+        entries = format_count(site.entries, "entry", "entries")
+        told = f"{out}: {format_count(pages, 'page')} of {entries} in {format_count(site.tables, 'table')}"
+        typer.echo(make_printable(told))
+    for each in site.not_shown:
+        typer.echo(make_printable(f"not shown: {each.entry}: {each.reason}"), err=True)
+    if site.not_shown:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -13,9 +13,11 @@ from twinbench.checks import Status
 from twinbench.display.wording import format_count
 from twinbench.errors import TwinbenchError, UsageError
 from twinbench.leaderboard.checking import (
+    MIXED,
     check_entry,
     check_files,
     commitment_problems,
+    mixed_conditions,
     named_commitments,
     shared_files,
 )
@@ -275,6 +277,9 @@ def _refuse_failing(results: Path, new: Sequence[Entry]) -> None:
         if sha256 in own:
             names = ", ".join(sorted({entry.name for entry in entries}))
             told.append(f"one name: the same file, {sha256[:12]}, would be listed as {names}")
+    for comparable, entries in mixed_conditions([*others, *new]).items():
+        if any(entry in new for entry in entries):
+            told.append(f"conditions {comparable[:12]}: {MIXED}")
     named = {digest for entry in new for digest in named_commitments(entry)}
     for digest, what in commitment_problems([*others, *new]).items():
         if digest in named:

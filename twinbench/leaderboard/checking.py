@@ -24,11 +24,13 @@ from twinbench.leaderboard.entries import (
     waiting_folders,
 )
 from twinbench.leaderboard.numbers import number_problem
-from twinbench.leaderboard.protocols import CurrentProtocols, is_current
+from twinbench.leaderboard.protocols import CurrentProtocols, conditions_of, is_current
 from twinbench.storage.folder_changes import lock_folder
 from twinbench.submissions.commitment import Commitment
 from twinbench.submissions.manifest import Division
 from twinbench.submissions.report import Level, VerifiedResult
+
+MIXED = "results that claim the same conditions name different ones: bank or pool, or protocol"
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,11 @@ def examine_entries(results: Path, protocols: CurrentProtocols) -> Examined:
         found.append(check)
         for entry in own:
             refused.setdefault(f"{entry.division}/{entry.name}", check.reason)
+    for comparable, own in mixed_conditions(entries).items():
+        check = _record_failure("conditions", comparable[:12], MIXED)
+        found.append(check)
+        for entry in own:
+            refused.setdefault(f"{entry.division}/{entry.name}", f"conditions {comparable[:12]}: {MIXED}")
     problems = commitment_problems(entries)
     found += _check_commitments(results, entries, problems)
     for entry in entries:
@@ -152,6 +159,20 @@ def shared_files(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
         for sha256 in {version.report.file.sha256 for version in entry.versions}:
             found[sha256].append(entry)
     return {sha256: own for sha256, own in sorted(found.items()) if len({entry.name for entry in own}) > 1}
+
+
+def mixed_conditions(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
+    """Return by fingerprint the entries of conditions that are not the same for all results which say that they are."""
+    found: dict[tuple[Division, str], list[tuple[Entry, str]]] = defaultdict(list)
+    for entry in entries:
+        for version in entry.versions:
+            for result in version.scores.results:
+                found[entry.division, result.comparable].append((entry, conditions_of(result)))
+    return {
+        comparable: [entry for entry, _ in own]
+        for (_, comparable), own in sorted(found.items())
+        if len({conditions for _, conditions in own}) > 1
+    }
 
 
 def check_files(subject: str, folder: Path) -> Iterator[CheckResult]:

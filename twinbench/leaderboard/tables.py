@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from twinbench.display.wording import shorten
 from twinbench.leaderboard.entries import Entry
 from twinbench.leaderboard.numbers import MOST_NUMBER
-from twinbench.leaderboard.protocols import CurrentProtocols, is_current
+from twinbench.leaderboard.protocols import CurrentProtocols, is_current, trusted_setting
 from twinbench.leaderboard.ranking import Estimate, rank_estimates
 from twinbench.statistics import DEFAULT_LEVEL
 from twinbench.submissions.manifest import Division
@@ -190,7 +190,7 @@ def _make_table(
         newest.kind,
         newest.comparable,
         is_current(newest, protocols),
-        newest.setting,
+        trusted_setting(newest.setting, protocols),
         level,
         ranked=(),
         past=[row for row in rows if row.state != "listed"],
