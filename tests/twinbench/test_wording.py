@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from twinbench.display.wording import did_you_mean, format_count, format_trajectories
+from twinbench.display.html.page import format_usd
+from twinbench.display.wording import did_you_mean, format_count, format_p, format_small, format_trajectories
 
 
 @pytest.mark.parametrize(("number", "text"), [(0, "0 rows"), (1, "1 row"), (2, "2 rows"), (1200, "1,200 rows")])
@@ -14,6 +15,28 @@ def test_one_thing_has_no_plural(number: int, text: str) -> None:
 
 def test_a_plural_of_its_own() -> None:
     assert [format_trajectories(number) for number in (1, 2)] == ["1 trajectory", "2 trajectories"]
+
+
+def test_a_number_that_is_not_zero_is_never_shown_as_zero() -> None:
+    assert [format_small(value, 4) for value in (0.0, 0.00001, 0.0001, 1234.5)] == [
+        "0.0000",
+        "<0.0001",
+        "0.0001",
+        "1,234.5000",
+    ]
+    assert [format_p(value) for value in (0.0, 0.00001, 0.0312, 1.0)] == [
+        "p < 0.0001",
+        "p < 0.0001",
+        "p = 0.0312",
+        "p = 1.0000",
+    ]
+    assert [format_usd(value) for value in (None, 0.0, 0.00001, -0.5, 1234.5)] == [
+        "–",
+        "0.0000",
+        "<0.0001",
+        "−0.5000",
+        "1,234.5000",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def format_small(value: float, decimals: int) -> str:
     0.25 is 0.2500 and 0.00001 is <0.0001, with four decimals.
     """
     least = 10.0**-decimals
-    return f"<{least:.{decimals}f}" if 0 < value < least else f"{value:.{decimals}f}"
+    return f"<{least:.{decimals}f}" if 0 < value < least else f"{value:,.{decimals}f}"
 
 
 def format_p(value: float) -> str:

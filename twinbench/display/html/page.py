@@ -15,7 +15,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from twinbench.display.wording import format_count, make_printable
+from twinbench.display.wording import format_count, format_small, make_printable
 
 HERE = Path(__file__).resolve().parent
 
@@ -44,7 +44,12 @@ def _environment(folder: Path) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"number": format_number, "counted": format_count, "interval": format_interval}
+    environment.filters |= {
+        "number": format_number,
+        "usd": format_usd,
+        "counted": format_count,
+        "interval": format_interval,
+    }
     environment.globals |= {
         "style": Markup((HERE / "style.css").read_text("utf-8")),  # noqa: S704 - our own
         "version": version("twinbench"),
@@ -58,6 +63,11 @@ def format_number(value: float | None, decimals: int = 0, sign: str = "") -> str
         return MISSING
     written = f"{value:{sign},.{decimals}f}"
     return written.replace("-", "−")
+
+
+def format_usd(value: float | None) -> str:
+    """Format an amount of USD with four decimals; None becomes a dash, and what is too small for them ``<0.0001``."""
+    return format_small(value, 4) if value is not None and value >= 0 else format_number(value, 4)
 
 
 def format_interval(ends: tuple[float, float] | None, decimals: int = 1) -> str:
