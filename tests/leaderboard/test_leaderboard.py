@@ -53,11 +53,17 @@ def results(tmp_path: Path) -> Path:
 
 
 def add(
-    results: Path, name: str, *found: VerifiedResult, now: str = NOW, supersede: bool = False, **more: Any
+    results: Path,
+    name: str,
+    *found: VerifiedResult,
+    now: str = NOW,
+    supersede: bool = False,
+    after_withdrawal: bool = False,
+    **more: Any,
 ) -> Listed:
     """List a submission of one division."""
     data, report = submission(name, *found, **more)
-    [listed] = add_submission(results, data, report, now, supersede=supersede)
+    [listed] = add_submission(results, data, report, now, supersede=supersede, after_withdrawal=after_withdrawal)
     return listed
 
 
@@ -329,9 +335,17 @@ def test_a_withdrawn_entry_stays_listed_apart_and_returns_with_another_file_only
     with pytest.raises(UsageError, match="no entry static/nobody"):
         withdraw_entry(results, Division.static, "nobody", "why", NOW)
 
-    add(results, "mine", content="2", now="2026-12-01T08:00:00Z")
+    later = "2026-12-01T08:00:00Z"
+    for supersede in (False, True):
+        with pytest.raises(UsageError, match=r"\(a bug in the router\): where .* add --after-withdrawal"):
+            add(results, "mine", content="2", now=later, supersede=supersede)
+    add(results, "mine", content="2", now=later, after_withdrawal=True)
     [table] = tables(results)
     assert {row.state for row in table.rows if row.name == "mine"} == {"listed", "withdrawn"}
+    said = f"Version 1 was withdrawn at {NOW}: a bug in the router"
+    assert said in make_site(results, PROTOCOLS).files["static/mine.html"]
+    add(results, "mine", content="3", now=later)
+    assert said in make_site(results, PROTOCOLS).files["static/mine.html"]
 
 
 # --- Ranking --------------------------------------------------------------------------------------------------------
@@ -792,6 +806,7 @@ def test_what_needs_only_the_file_is_refused_before_it_is_verified(
     listed("second", name="changed", content="2")
     withdrawn = listed("withdrawn", name="gone")
     withdraw_entry(results, Division.static, "gone", "a bug", NOW)
+    returned, _ = list_file("returned", name="gone", content="2")
     further = listed("further", name="far", levels=(Level.verify, Level.grade))
     listed("signed", name="signed", key="SHA256:a")
     unsigned, _ = list_file("unsigned", name="signed", content="2")
@@ -807,6 +822,7 @@ def test_what_needs_only_the_file_is_refused_before_it_is_verified(
     for file, said in (
         (superseded, "was listed as static/changed before"),
         (withdrawn, "is withdrawn: a bug"),
+        (returned, "add --after-withdrawal"),
         (further, "goes further: grade"),
         (unsigned, "is signed by SHA256:a, and the new file is not signed"),
         (stranger, "was submitted by A. Person"),
@@ -817,7 +833,9 @@ def test_what_needs_only_the_file_is_refused_before_it_is_verified(
     assert started == []
     with pytest.raises(TwinbenchError, match="the verification started"):
         tb.add_to_leaderboard(stranger, results=results, supersede=True)
-    assert started == [stranger]
+    with pytest.raises(TwinbenchError, match="the verification started"):
+        tb.add_to_leaderboard(returned, results=results, after_withdrawal=True)
+    assert started == [stranger, returned]
 
 
 def test_a_commitment_of_another_entry_is_refused_before_the_file_is_verified(

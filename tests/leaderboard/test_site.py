@@ -127,7 +127,7 @@ def test_headings_of_earlier_versions_name_them_and_stand_last(tmp_path: Path) -
     times = ["2026-11-30T08:00:00Z", "2026-12-01T08:00:00Z", "2026-12-02T08:00:00Z"]
     for number, now in enumerate(times, 1):
         found = (static_result(combined=40 + number), static_result(bank="second"))
-        add_submission(results, *submission("mine", *found, content=str(number)), now)
+        add_submission(results, *submission("mine", *found, content=str(number)), now, after_withdrawal=True)
         if number == 2:
             withdraw_entry(results, Division.static, "mine", "a bug", now)
     runs = (live_result(70, subject="runs/a"), live_result(80, subject="runs/b"))

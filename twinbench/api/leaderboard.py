@@ -44,6 +44,7 @@ def add_to_leaderboard(
     *,
     results: Path | str = RESULTS,
     supersede: bool = False,
+    after_withdrawal: bool = False,
     store: Path | str | None = None,
     progress: Progress = no_progress,
 ) -> list[Listed]:
@@ -54,13 +55,16 @@ def add_to_leaderboard(
         report: the JSON of its verification; None: it is verified now, as ``verify_submission`` does unasked.
         results: the folder of entries and commitments.
         supersede: whether it may take the place of an entry that, by signature or contact, somebody else submitted.
+        after_withdrawal: whether it may take the place of an entry that was withdrawn.
         store: the store with the banks, if it is verified now.
         progress: called as the work proceeds.
 
     Raises:
-        UsageError: a file does not exist, they are not of the same submission, or the name is somebody else's.
+        UsageError: a file does not exist, they are not of the same submission, the name is somebody else's, or what had
+            it was withdrawn.
         ContentError: a file or an entry is not valid.
-        TwinbenchError: a check of the report failed, or the entry cannot be written.
+        TwinbenchError: a check of the report failed, the entry would fail one of the leaderboard, or it cannot be
+            written.
     """
     _require_folder(results)
     path = Path(file)
@@ -74,12 +78,20 @@ def add_to_leaderboard(
     if given is None:  # a verification takes minutes and containers: what can be refused without it is refused first
         parsed = SubmissionManifest.parse(manifest, f"{file}, {MANIFEST_FILE}")
         refuse_before_verifying(
-            Path(results), parsed, sha256_file(path), signature, _VERIFIED_HERE, supersede=supersede
+            Path(results),
+            parsed,
+            sha256_file(path),
+            signature,
+            _VERIFIED_HERE,
+            supersede=supersede,
+            after_withdrawal=after_withdrawal,
         )
     found = given or _verify(path, Path(results), store, progress)
     if sha256_file(Path(file)) != found.file.sha256:
         raise UsageError(f"{report or 'the report'} does not match {file}: SHA-256 differs")
-    return add_submission(Path(results), manifest, found, _now(), supersede=supersede)
+    return add_submission(
+        Path(results), manifest, found, _now(), supersede=supersede, after_withdrawal=after_withdrawal
+    )
 
 
 def withdraw_from_leaderboard(division: str, name: str, reason: str, *, results: Path | str = RESULTS) -> Path:
@@ -95,8 +107,9 @@ def withdraw_from_leaderboard(division: str, name: str, reason: str, *, results:
         The folder of the entry.
 
     Raises:
-        UsageError: there is no such entry, or it is withdrawn already.
+        UsageError: there is no such entry, it is withdrawn already, or the name is none that an entry may have.
         ContentError: the entry is not valid.
+        TwinbenchError: the entry cannot be written, or there is a link below ``results``.
     """
     _require_folder(results)
     if division not in set(Division):

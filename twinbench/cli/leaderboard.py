@@ -53,6 +53,10 @@ def add(
         bool,
         typer.Option("--supersede", help="It may take the place of an entry that another person or key submitted."),
     ] = False,
+    after_withdrawal: Annotated[
+        bool,
+        typer.Option("--after-withdrawal", help="It may take the place of an entry that was withdrawn."),
+    ] = False,
     results: ResultsOption = "results",
     json_: JsonOption = False,
     store: StoreOption = None,
@@ -60,12 +64,20 @@ def add(
     """List a verified submission, in each division that it has results in.
 
     Writes results/entries/<division>/<name>/. A submission of the same name is superseded and stays listed. Exit code 1
-    if a check of the report failed.
+    if a check of the report failed, or leaderboard check would.
     """
     from twinbench.api.leaderboard import add_to_leaderboard
 
     with progress() as shown:
-        listed = add_to_leaderboard(file, report, results=results, supersede=supersede, store=store, progress=shown)
+        listed = add_to_leaderboard(
+            file,
+            report,
+            results=results,
+            supersede=supersede,
+            after_withdrawal=after_withdrawal,
+            store=store,
+            progress=shown,
+        )
     if json_:
         print_json(
             {

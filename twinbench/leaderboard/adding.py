@@ -61,6 +61,7 @@ def add_submission(
     now: str,
     *,
     supersede: bool = False,
+    after_withdrawal: bool = False,
 ) -> list[Listed]:
     """List a verified submission in each division that it has results in.
 
@@ -70,9 +71,11 @@ def add_submission(
         report: on the same file.
         now: UTC time, such as 2026-11-30T08:00:00Z.
         supersede: whether it may take the place of an entry that somebody else submitted.
+        after_withdrawal: whether it may take the place of an entry that was withdrawn.
 
     Raises:
-        UsageError: report and manifest are not of the same submission, or the name is somebody else's.
+        UsageError: report and manifest are not of the same submission, the name is somebody else's, or what had it was
+            withdrawn.
         ContentError: the manifest or an entry is not valid.
         TwinbenchError: a check failed, nothing can be listed, or the files cannot be written.
     """
@@ -80,7 +83,8 @@ def add_submission(
     _refuse_report(manifest, manifest_bytes, report)
     with _lock(results):
         plans = [
-            _plan(results, division, manifest, manifest_bytes, report, now, supersede) for division in report.divisions
+            _plan(results, division, manifest, manifest_bytes, report, now, _Allowed(supersede, after_withdrawal))
+            for division in report.divisions
         ]
         _refuse_failing(results, [entry for entry, _, _ in plans])
         write_changes(
@@ -100,6 +104,7 @@ def refuse_before_verifying(
     levels: Collection[Level],
     *,
     supersede: bool = False,
+    after_withdrawal: bool = False,
 ) -> None:
     """Refuse a submission that could not be listed whatever its verification finds, by what its file says of itself.
 
@@ -110,16 +115,19 @@ def refuse_before_verifying(
         signature: the signature over the manifest.
         levels: what the verification is going to do at most.
         supersede: whether it may take the place of an entry that somebody else submitted.
+        after_withdrawal: whether it may take the place of an entry that was withdrawn.
 
     Raises:
-        UsageError: the file was listed before, or goes less far, or the name is somebody else's.
+        UsageError: the file was listed before, or goes less far, the name is somebody else's, or what had it was
+            withdrawn.
         ContentError: an entry is not valid.
         TwinbenchError: another entry has one of its commitments.
     """
+    allowed = _Allowed(supersede, after_withdrawal)
     for division in manifest.divisions:
         folder = entry_folder(results, division, manifest.name)
         if folder.exists():
-            _refuse_version(read_entry(folder, division), manifest, sha256, signature, levels, supersede)
+            _refuse_version(read_entry(folder, division), manifest, sha256, signature, levels, allowed)
     claimed = {digest for part in manifest.live for digest in part.commitments}
     others = [entry for entry in read_entries(results) if entry.name != manifest.name] if claimed else []
     for entry in others:
@@ -191,6 +199,14 @@ def _refuse_report(manifest: SubmissionManifest, manifest_bytes: bytes, report: 
         raise TwinbenchError(f"{manifest.name} is not listed: its report holds no result")
 
 
+@dataclass(frozen=True)
+class _Allowed:
+    """What a maintainer has allowed in so many words."""
+
+    supersede: bool
+    after_withdrawal: bool
+
+
 def _plan(
     results: Path,
     division: Division,
@@ -198,7 +214,7 @@ def _plan(
     manifest_bytes: bytes,
     report: VerificationReport,
     now: str,
-    supersede: bool,
+    allowed: _Allowed,
 ) -> tuple[Entry, Action, Path | None]:
     """Return the entry as it will be, what happens to it, and where the version that is current so far goes."""
     own = tuple(each for each in report.results if each.division is division)
@@ -208,7 +224,7 @@ def _plan(
     if not folder.exists():
         return Entry(division, manifest.name, version), "added", None
     entry = read_entry(folder, division)
-    _refuse_version(entry, manifest, report.file.sha256, report.signature, report.levels, supersede)
+    _refuse_version(entry, manifest, report.file.sha256, report.signature, report.levels, allowed)
     if report.file.sha256 == entry.current.report.file.sha256:
         scores = scores.model_copy(update={"added_at": entry.current.scores.added_at})
         return replace(entry, current=replace(version, scores=scores)), "verified again", None
@@ -221,17 +237,24 @@ def _refuse_version(
     sha256: str,
     signature: SignatureFound,
     levels: Collection[Level],
-    supersede: bool,
+    allowed: _Allowed,
 ) -> None:
-    """Refuse a file as a version of an entry: one that was listed before, or that somebody else submitted."""
+    """Refuse a file as a version of an entry: it was listed before, is somebody else's, or follows a withdrawal."""
     if sha256 == entry.current.report.file.sha256:
         _refuse_again(entry, levels)
     elif sha256 in {each.report.file.sha256 for each in entry.earlier}:
         raise UsageError(
             f"this file was listed as {entry.division}/{entry.name} before, and is superseded by another one"
         )
-    elif not supersede:
-        _refuse_strangers(entry, manifest, signature)
+    else:
+        if not allowed.supersede:
+            _refuse_strangers(entry, manifest, signature)
+        if not allowed.after_withdrawal and entry.current.withdrawal is not None:
+            raise UsageError(
+                f"{entry.division}/{entry.name} was withdrawn at {entry.current.withdrawal.withdrawn_at} "
+                f"({entry.current.withdrawal.reason}): where you know that a new version may stand in its place, add "
+                "--after-withdrawal"
+            )
 
 
 def _refuse_again(entry: Entry, levels: Collection[Level]) -> None:
