@@ -305,6 +305,7 @@ def test_nothing_is_written_or_shown_through_a_link(results: Path, tmp_path: Pat
     else:
         elsewhere.mkdir()
     (results / place).symlink_to(elsewhere)
+    (results / "published").symlink_to(tmp_path)  # which the leaderboard has nothing to do with
     before = sorted(elsewhere.rglob("*"))
     with pytest.raises(TwinbenchError, match=rf"{place} is a link"):
         add(results, "mine", content="2")
@@ -777,6 +778,8 @@ def test_what_cannot_be_done_is_refused(results: Path, tmp_path: Path) -> None:
         (("add", other, "--report", other), 1, "other.zip"),
         (("withdraw", "stable/mine", "--reason", "x"), 2, "no division 'stable'"),
         (("withdraw", "static/mine", "--reason", "x"), 2, "no entry static/mine"),
+        (("withdraw", "static/mine", "--reason", " "), 2, "say why"),
+        (("withdraw", "static/mine", "--reason", "x\x1b[31m"), 2, "--reason, field reason: must be printable"),
         (("build", "--out", tmp_path / "full"), 2, "holds something else"),
     ):
         ran = leaderboard(*map(str, arguments), results=results)

@@ -109,7 +109,7 @@ def withdraw_from_leaderboard(division: str, name: str, reason: str, *, results:
     Raises:
         UsageError: there is no such entry, it is withdrawn already, or the name is none that an entry may have.
         ContentError: the entry is not valid.
-        TwinbenchError: the entry cannot be written, or there is a link below ``results``.
+        TwinbenchError: the entry cannot be written, or there is a link among entries and commitments.
     """
     _require_folder(results)
     if division not in set(Division):
@@ -141,7 +141,7 @@ def build_leaderboard(out: Path | str, *, results: Path | str = RESULTS) -> Site
 
     Raises:
         UsageError: ``results`` is not a directory, or ``out`` contains something other than a site.
-        TwinbenchError: there is a link below ``results``, or the site cannot be written.
+        TwinbenchError: there is a link among entries and commitments, or the site cannot be written.
         PlotsMissingError: the plotting library is not installed.
     """
     refuse_other_folder(Path(out))

@@ -11,7 +11,7 @@ from typing import Literal
 
 from twinbench.checks import Status
 from twinbench.display.wording import format_count
-from twinbench.errors import TwinbenchError, UsageError
+from twinbench.errors import ContentError, TwinbenchError, UsageError
 from twinbench.leaderboard.checking import (
     MIXED,
     check_entry,
@@ -149,15 +149,16 @@ def withdraw_entry(results: Path, division: Division, name: str, reason: str, no
         The folder of the entry.
 
     Raises:
-        UsageError: there is no such entry, it is withdrawn already, or the reason is empty.
+        UsageError: there is no such entry, it is withdrawn already, or the reason is empty or not printable.
         ContentError: the entry is not valid.
     """
     folder = entry_folder(results, division, name)
     if not reason.strip():
         raise UsageError("say why it is withdrawn, with --reason")
-    withdrawal = Withdrawal.parse(
-        Withdrawal.model_construct(withdrawn_at=now, reason=reason).text().encode(), "--reason"
-    )
+    try:
+        withdrawal = Withdrawal.parse_content({"withdrawn_at": now, "reason": reason}, "--reason")
+    except ContentError as error:
+        raise UsageError(str(error)) from None
     with _lock(results):
         if not folder.is_dir():
             raise UsageError(f"there is no entry {division}/{name} in {results}")

@@ -243,7 +243,9 @@ def _check_strays(results: Path) -> Iterator[CheckResult]:
     divisions = {str(division) for division in Division}
     for path in (top, results / "commitments"):
         if path.is_symlink():
-            yield _record_failure("files", path.name, "is a link, and nothing below the folder of results may be one")
+            yield _record_failure(
+                "files", path.name, "is a link, and the folders of entries and commitments may be none"
+            )
     for division, waiting in waiting_folders(results):
         what = "a command was killed as it wrote; the next leaderboard add or withdraw puts the entry back"
         yield _record_failure("files", f"{division}/{waiting.name}", what)

@@ -105,15 +105,18 @@ def entry_folder(results: Path, division: Division, name: str) -> Path:
 def refuse_links(results: Path) -> None:
     """Refuse to work in a folder ``results`` with links in it: what is behind them is somewhere else.
 
+    What the leaderboard neither reads nor writes, such as ``published``, may be a link.
+
     Raises:
-        TwinbenchError: there is a link anywhere below it.
+        TwinbenchError: there is a link among entries and commitments, or in the place of their folders.
     """
-    for path in files_below(results):
-        if path.is_symlink():
-            raise TwinbenchError(
-                f"{make_printable(str(path))} is a link, and nothing below the folder of results may be one: what is "
-                "behind it is not part of that folder. Remove it"
-            )
+    for top in (results / "entries", results / "commitments", results / ASIDE_FOLDER):
+        for path in (top, *files_below(top)):
+            if path.is_symlink():
+                raise TwinbenchError(
+                    f"{make_printable(str(path))} is a link, and no entry, no commitment and no folder of them may be "
+                    "one: what is behind it is somewhere else. Remove it"
+                )
 
 
 def entry_folders(results: Path) -> Iterator[tuple[Division, Path]]:

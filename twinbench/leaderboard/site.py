@@ -137,7 +137,8 @@ def make_site(results: Path, protocols: CurrentProtocols) -> Site:
 
     Raises:
         UsageError: ``results`` is not a directory.
-        TwinbenchError: there is a link below ``results``, or another process has written there for too long.
+        TwinbenchError: there is a link among entries and commitments, or another process has written there for too
+            long.
         PlotsMissingError: the plotting library is not installed.
     """
     require_folder(results)
