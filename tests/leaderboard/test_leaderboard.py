@@ -266,7 +266,12 @@ def withdraw_nobody(results: Path) -> None:
         withdraw_entry(results, Division.static, "nobody", "why", NOW)
 
 
-def test_what_cannot_be_written_in_one_division_is_written_in_none(results: Path) -> None:
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_what_cannot_be_written_in_one_division_is_written_in_none(
+    results: Path, monkeypatch: pytest.MonkeyPatch, exchanges: bool
+) -> None:
+    if not exchanges:
+        monkeypatch.setattr(entries, "exchange_names", lambda *_: False)
     first = (static_result(), live_result(division=Division.rehearsal))
     data, report = submission("mine", *first, content="1")
     add_submission(results, data, report, NOW)
@@ -618,6 +623,20 @@ def test_what_check_would_refuse_is_not_added(results: Path, tmp_path: Path, edi
     assert re.search(said, " ".join(each.reason for each in of(results, Status.failed)))
 
 
+def test_what_lies_astray_in_an_entry_is_not_kept_with_the_next_version(results: Path) -> None:
+    folder = add(results, "mine", content="1").folder
+    (folder / "notes.txt").write_text("")
+    with pytest.raises(TwinbenchError, match=r"files, static/mine: notes[.]txt does not belong in an entry"):
+        add(results, "mine", content="2")
+    assert len(read_entries(results)[0].versions) == 1
+
+
+def test_a_version_is_not_added_before_the_one_that_it_supersedes(results: Path) -> None:
+    add(results, "mine", content="1", now="2026-12-01T08:00:00Z")
+    with pytest.raises(TwinbenchError, match="not in the order in which they were added"):
+        add(results, "mine", content="2", now="2026-11-30T08:00:00Z")
+
+
 @pytest.mark.parametrize("edited", ["simulated among live", "more digits than a float has", "no checks"])
 def test_what_fails_a_check_is_on_no_page_but_named_with_the_reason(results: Path, tmp_path: Path, edited: str) -> None:
     add(results, "fine")
@@ -849,6 +868,9 @@ def test_a_commitment_of_another_entry_is_refused_before_the_file_is_verified(
     file, _ = on_disk(tmp_path, *submission("other", live_result(80, commitments=(digest,)), content="2"))
     monkeypatch.setattr("twinbench.api.leaderboard.verify_submission", None)
     with pytest.raises(TwinbenchError, match=f"{digest[:12]}: two entries name it: mine, other"):
+        tb.add_to_leaderboard(file, results=results)
+    (results / "entries" / "open").symlink_to(tmp_path)
+    with pytest.raises(TwinbenchError, match="open is a link"):
         tb.add_to_leaderboard(file, results=results)
 
 

@@ -121,8 +121,9 @@ def refuse_before_verifying(
         UsageError: the file was listed before, or goes less far, the name is somebody else's, or what had it was
             withdrawn.
         ContentError: an entry is not valid.
-        TwinbenchError: another entry has one of its commitments.
+        TwinbenchError: another entry has one of its commitments, or there are links among the entries.
     """
+    refuse_links(results)
     allowed = _Allowed(supersede, after_withdrawal)
     for division in manifest.divisions:
         folder = entry_folder(results, division, manifest.name)
