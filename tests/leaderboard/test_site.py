@@ -183,6 +183,19 @@ def test_the_page_of_an_entry_says_what_was_verified_and_how_to_do_it_again(site
     assert "301 checks" in check(site, "live/live-2.html").text
 
 
+def test_the_first_page_names_what_is_not_shown(site: Site, tmp_path: Path) -> None:
+    assert "Not shown" not in check(site, "index.html").text
+    fill(results := tmp_path / "results")
+    (results / "entries" / "static" / "router-1" / "<b>.txt").write_text("")
+    (results / "entries" / "static" / ("a" * 200 + "\x1b\n")).write_text("")
+    made = make_site(results, PROTOCOLS)
+    page = check(made, "index.html")
+    assert "static/router-1: <b>.txt does not belong in an entry" in " ".join(page.text.split())
+    assert "belongs to no entry" in page.text
+    assert "static/router-1.html" not in made.files
+    assert made.entries == site.entries - 1
+
+
 def test_published_results_stand_apart(site: Site) -> None:
     published = published_results()
     page = check(site, "published.html")
