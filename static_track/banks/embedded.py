@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 from static_track.banks.bank import Bank
 from static_track.banks.bank_info import BankInfo
-from static_track.banks.build_output import ROWS_FILE
+from static_track.banks.build_output import MANIFEST_FILE, ROWS_FILE
 from static_track.banks.embedded_names import EMBEDDED
 from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import TwinbenchError
@@ -44,3 +46,9 @@ def embedded_recordings(name: str) -> Path | None:
     """Return the recordings from which an embedded bank can be built again; None if there are none of that name."""
     path = DATA / name / "recordings.jsonl.gz" if name in EMBEDDED else None
     return path if path is not None and path.is_file() else None
+
+
+def embedded_manifest(name: str) -> dict[str, Any]:
+    """Return the manifest of the build that made an embedded bank: the SHA-256 of its rows, its caveat and more."""
+    content: dict[str, Any] = json.loads((DATA / name / MANIFEST_FILE).read_text("utf-8"))
+    return content

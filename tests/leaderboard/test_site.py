@@ -127,7 +127,7 @@ def test_headings_of_earlier_versions_name_them_and_stand_last(tmp_path: Path) -
     times = ["2026-11-30T08:00:00Z", "2026-12-01T08:00:00Z", "2026-12-02T08:00:00Z"]
     for number, now in enumerate(times, 1):
         found = (static_result(combined=40 + number), static_result(bank="second"))
-        add_submission(results, *submission("mine", *found, content=str(number)), now)
+        add_submission(results, *submission("mine", *found, content=str(number)), now, after_withdrawal=True)
         if number == 2:
             withdraw_entry(results, Division.static, "mine", "a bug", now)
     runs = (live_result(70, subject="runs/a"), live_result(80, subject="runs/b"))
@@ -181,6 +181,19 @@ def test_the_page_of_an_entry_says_what_was_verified_and_how_to_do_it_again(site
     assert "superseded" in static
     assert "Withdrawn at" in check(site, "static/gone.html").text
     assert "301 checks" in check(site, "live/live-2.html").text
+
+
+def test_the_first_page_names_what_is_not_shown(site: Site, tmp_path: Path) -> None:
+    assert "Not shown" not in check(site, "index.html").text
+    fill(results := tmp_path / "results")
+    (results / "entries" / "static" / "router-1" / "<b>.txt").write_text("")
+    (results / "entries" / "static" / ("a" * 200 + "\x1b\n")).write_text("")
+    made = make_site(results, PROTOCOLS)
+    page = check(made, "index.html")
+    assert "static/router-1: <b>.txt does not belong in an entry" in " ".join(page.text.split())
+    assert "belongs to no entry" in page.text
+    assert "static/router-1.html" not in made.files
+    assert made.entries == site.entries - 1
 
 
 def test_published_results_stand_apart(site: Site) -> None:

@@ -53,6 +53,10 @@ def add(
         bool,
         typer.Option("--supersede", help="It may take the place of an entry that another person or key submitted."),
     ] = False,
+    after_withdrawal: Annotated[
+        bool,
+        typer.Option("--after-withdrawal", help="It may take the place of an entry that was withdrawn."),
+    ] = False,
     results: ResultsOption = "results",
     json_: JsonOption = False,
     store: StoreOption = None,
@@ -60,12 +64,20 @@ def add(
     """List a verified submission, in each division that it has results in.
 
     Writes results/entries/<division>/<name>/. A submission of the same name is superseded and stays listed. Exit code 1
-    if a check of the report failed.
+    if a check of the report failed, or leaderboard check would.
     """
     from twinbench.api.leaderboard import add_to_leaderboard
 
     with progress() as shown:
-        listed = add_to_leaderboard(file, report, results=results, supersede=supersede, store=store, progress=shown)
+        listed = add_to_leaderboard(
+            file,
+            report,
+            results=results,
+            supersede=supersede,
+            after_withdrawal=after_withdrawal,
+            store=store,
+            progress=shown,
+        )
     if json_:
         print_json(
             {
@@ -92,18 +104,25 @@ def build(
     results: ResultsOption = "results",
     json_: JsonOption = False,
 ) -> None:
-    """Write the leaderboard as static pages and JSON: no script, no request, readable from a disk."""
+    """Write the leaderboard as static pages and JSON: no script, no request, readable from a disk.
+
+    What leaderboard check would refuse is left out and named; exit code 1 then.
+    """
     from twinbench.api.leaderboard import build_leaderboard
 
     site = build_leaderboard(out, results=results)
     pages = sum(name.endswith(".html") for name in site.files)
     if json_:
-        print_json({"out": out, "entries": site.entries, "tables": site.tables, "pages": pages})
-        return
-    entries = format_count(site.entries, "entry", "entries")
-    typer.echo(
-        make_printable(f"{out}: {format_count(pages, 'page')} of {entries} in {format_count(site.tables, 'table')}")
-    )
+        left_out = [{"entry": each.entry, "reason": each.reason} for each in site.not_shown]
+        print_json({"out": out, "entries": site.entries, "tables": site.tables, "pages": pages, "not_shown": left_out})
+    else:
+        entries = format_count(site.entries, "entry", "entries")
+        told = f"{out}: {format_count(pages, 'page')} of {entries} in {format_count(site.tables, 'table')}"
+        typer.echo(make_printable(told))
+    for each in site.not_shown:
+        typer.echo(make_printable(f"not shown: {each.entry}: {each.reason}"), err=True)
+    if site.not_shown:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from twinbench.checks import CheckResult, Status
@@ -19,14 +20,31 @@ from twinbench.leaderboard.entries import (
     is_own_file,
     read_commitments,
     read_entry,
+    require_folder,
+    waiting_folders,
 )
-from twinbench.leaderboard.protocols import CurrentProtocols, is_current
+from twinbench.leaderboard.numbers import number_problem
+from twinbench.leaderboard.protocols import CurrentProtocols, conditions_of, is_current
+from twinbench.storage.folder_changes import lock_folder
 from twinbench.submissions.commitment import Commitment
 from twinbench.submissions.manifest import Division
 from twinbench.submissions.report import Level, VerifiedResult
 
+MIXED = "results that claim the same conditions name different ones: bank or pool, or protocol"
 
-def check_entries(results: Path, protocols: CurrentProtocols) -> list[CheckResult]:
+
+@dataclass(frozen=True)
+class Examined:
+    """What the checks of a leaderboard found, and which of its entries may be shown."""
+
+    checks: Sequence[CheckResult]
+    entries: Sequence[Entry]
+    """Those that passed every check."""
+    refused: Mapping[str, str]
+    """The first reason for each entry, by division and name, that failed one; strays beside the entries by path."""
+
+
+def check_entries(results: Path, protocols: CurrentProtocols) -> Sequence[CheckResult]:
     """Check all entries and commitments of a folder ``results``.
 
     Args:
@@ -35,26 +53,65 @@ def check_entries(results: Path, protocols: CurrentProtocols) -> list[CheckResul
 
     Raises:
         UsageError: ``results`` is not a directory.
+        TwinbenchError: another process has written there for too long.
+    """
+    require_folder(results)
+    with lock_folder(results, shared=True):
+        return examine_entries(results, protocols).checks
+
+
+def examine_entries(results: Path, protocols: CurrentProtocols) -> Examined:
+    """Check all entries and commitments, and tell the entries that failed from those that did not.
+
+    The caller holds the lock of ``results``.
+
+    Raises:
+        UsageError: ``results`` is not a directory.
     """
     found: list[CheckResult] = []
     entries: list[Entry] = []
+    refused: dict[str, str] = {}
+
+    def refuse(subject: str, checks: Iterable[CheckResult]) -> None:
+        for check in checks:
+            found.append(check)
+            if check.status is Status.failed:
+                refused.setdefault(subject, check.reason)
+
     for division, folder in entry_folders(results):
         subject = f"{division}/{folder.name}"
-        found += _check_files(subject, folder)
+        refuse(subject, check_files(subject, folder))
         try:
             entry = read_entry(folder, division)
         except ContentError as error:
-            found += [_record_failure("entry", subject, str(each)) for each in error.problems]
+            refuse(subject, [_record_failure("entry", subject, str(each)) for each in error.problems])
             continue
-        found.append(
-            _passed("entry", subject, f"{format_count(len(entry.versions), 'version')}, each with all its files")
-        )
-        found += _check_entry(entry, protocols)
+        number = format_count(len(entry.versions), "version")
+        refuse(subject, [_passed("entry", subject, f"{number}, each with all its files"), *check_entry(entry)])
+        if any(not is_current(result, protocols) for result in entry.current.scores.results):
+            what = "follows an earlier protocol; it is listed apart and not ranked with later ones"
+            found.append(_passed("protocol", subject, what))
         entries.append(entry)
-    found += _check_strays(results)
-    found += _check_same_files(entries)
-    found += _check_commitments(results, entries)
-    return found
+    for check in _check_strays(results):
+        refuse(check.subject, [check])
+    for sha256, own in shared_files(entries).items():
+        names = ", ".join(sorted({entry.name for entry in own}))
+        check = _record_failure("one name", names, f"the same file, {sha256[:12]}, is listed under several names")
+        found.append(check)
+        for entry in own:
+            refused.setdefault(f"{entry.division}/{entry.name}", check.reason)
+    for comparable, own in mixed_conditions(entries).items():
+        check = _record_failure("conditions", comparable[:12], MIXED)
+        found.append(check)
+        for entry in own:
+            refused.setdefault(f"{entry.division}/{entry.name}", f"conditions {comparable[:12]}: {MIXED}")
+    problems = commitment_problems(entries)
+    found += _check_commitments(results, entries, problems)
+    for entry in entries:
+        for digest in sorted(named_commitments(entry) & problems.keys()):
+            refused.setdefault(f"{entry.division}/{entry.name}", f"commitment {digest[:12]}: {problems[digest]}")
+    shown = [entry for entry in entries if f"{entry.division}/{entry.name}" not in refused]
+    return Examined(found, shown, refused)
 
 
 def commitment_problems(entries: Sequence[Entry]) -> Mapping[str, str]:
@@ -90,7 +147,36 @@ def _run_of(version: Version, result: VerifiedResult) -> str:
     return f"{version.report.file.sha256} {result.subject}"
 
 
-def _check_files(subject: str, folder: Path) -> Iterator[CheckResult]:
+def named_commitments(entry: Entry) -> set[str]:
+    """Return the digests of all commitments that an entry's versions name."""
+    return {digest for version in entry.versions for each in version.scores.results for digest in each.commitments}
+
+
+def shared_files(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
+    """Return by SHA-256 the entries of each submitted file that is listed under several names."""
+    found: dict[str, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        for sha256 in {version.report.file.sha256 for version in entry.versions}:
+            found[sha256].append(entry)
+    return {sha256: own for sha256, own in sorted(found.items()) if len({entry.name for entry in own}) > 1}
+
+
+def mixed_conditions(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
+    """Return by fingerprint the entries of conditions that are not the same for all results which say that they are."""
+    found: dict[tuple[Division, str], list[tuple[Entry, str]]] = defaultdict(list)
+    for entry in entries:
+        for version in entry.versions:
+            for result in version.scores.results:
+                found[entry.division, result.comparable].append((entry, conditions_of(result)))
+    return {
+        comparable: [entry for entry, _ in own]
+        for (_, comparable), own in sorted(found.items())
+        if len({conditions for _, conditions in own}) > 1
+    }
+
+
+def check_files(subject: str, folder: Path) -> Iterator[CheckResult]:
+    """Find files in an entry's folder that do not belong there."""
     for path in files_below(folder):
         name = path.relative_to(folder).as_posix()
         if path.is_symlink() or not path.is_file():
@@ -103,20 +189,20 @@ def _check_files(subject: str, folder: Path) -> Iterator[CheckResult]:
             )
 
 
-def _check_entry(entry: Entry, protocols: CurrentProtocols) -> Iterator[CheckResult]:
+def check_entry(entry: Entry) -> Iterator[CheckResult]:
+    """Check whatever can be told from an entry alone, on disk or about to be written."""
     subject = f"{entry.division}/{entry.name}"
     for number, version in enumerate(entry.versions, 1):
         place = subject if version is entry.current else f"{subject}, version {number}"
         yield _check_digests(place, entry.division, version)
         yield _check_report(place, version)
         yield _check_division(place, entry.division, version)
+        for result in version.scores.results:
+            if (problem := number_problem(result)) is not None:
+                yield _record_failure("numbers", place, f"{result.subject}: {problem}")
     added = [version.scores.added_at for version in entry.versions]
     if added != sorted(added):
         yield _record_failure("history", subject, "its versions are not in the order in which they were added")
-    if any(not is_current(result, protocols) for result in entry.current.scores.results):
-        yield _passed(
-            "protocol", subject, "follows an earlier protocol; it is listed apart and not ranked with later ones"
-        )
 
 
 def _check_digests(place: str, division: Division, version: Version) -> CheckResult:
@@ -155,6 +241,14 @@ def _check_strays(results: Path) -> Iterator[CheckResult]:
     """Find stray files in ``entries``, which belong to no entry."""
     top = results / "entries"
     divisions = {str(division) for division in Division}
+    for path in (top, results / "commitments"):
+        if path.is_symlink():
+            yield _record_failure(
+                "files", path.name, "is a link, and the folders of entries and commitments may be none"
+            )
+    for division, waiting in waiting_folders(results):
+        what = "a command was killed as it wrote; the next leaderboard add or withdraw puts the entry back"
+        yield _record_failure("files", f"{division}/{waiting.name}", what)
     for folder in (top, *(top / name for name in sorted(divisions))):
         for path in sorted(folder.iterdir()) if folder.is_dir() and not folder.is_symlink() else ():
             allowed = path.name in divisions if folder == top else not path.name.startswith(".")
@@ -165,32 +259,18 @@ def _check_strays(results: Path) -> Iterator[CheckResult]:
                 )
 
 
-def _check_same_files(entries: Sequence[Entry]) -> Iterator[CheckResult]:
-    names: dict[str, set[str]] = defaultdict(set)
-    for entry in entries:
-        for version in entry.versions:
-            names[version.report.file.sha256].add(entry.name)
-    for sha256, found in sorted(names.items()):
-        if len(found) > 1:
-            told = ", ".join(sorted(found))
-            yield _record_failure("one name", told, f"the same file, {sha256[:12]}, is listed under several names")
-
-
-def _check_commitments(results: Path, entries: Sequence[Entry]) -> Iterator[CheckResult]:
+def _check_commitments(results: Path, entries: Sequence[Entry], problems: Mapping[str, str]) -> Iterator[CheckResult]:
     posted: dict[str, Commitment] = {}
     for path, found in read_commitments(results):
         if isinstance(found, ContentError):
             yield _record_failure("commitment", path.name, str(found.problems[0]))
         else:
             posted[found.digest] = found
-    problems = commitment_problems(entries)
     for digest, what in problems.items():
         yield _record_failure("commitment", digest[:12], what)
     used: dict[str, str] = {}
     for entry in entries:
-        for version in entry.versions:
-            for result in version.scores.results:
-                used |= dict.fromkeys(result.commitments, f"{entry.division}/{entry.name}")
+        used |= dict.fromkeys(named_commitments(entry), f"{entry.division}/{entry.name}")
     for digest, name in sorted(used.items()):
         if digest in problems:
             continue

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
-import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from pydantic import TypeAdapter, ValidationError
+
+from twinbench.display.wording import make_printable, shorten
 from twinbench.errors import ContentError, Problem, TwinbenchError, UsageError
 from twinbench.reading.input_files import NO_FILE_ERRNOS, InputError, is_folder, read_regular
 from twinbench.storage.files import flush_file, flush_folder, make_folder
+from twinbench.storage.folder_changes import exchange_names
 from twinbench.submissions.commitment import Commitment
 from twinbench.submissions.fields import Document, Line, Prose, Slug
 from twinbench.submissions.manifest import Division, SubmissionManifest
@@ -31,8 +34,12 @@ MOST_FILE_BYTES = 2**20
 """Largest file of an entry: entries are read by people and kept in git."""
 MOST_VERSIONS = 1000
 
+ASIDE_FOLDER = ".adding"
+"""Beside ``entries``: holds what is being written, as long as that takes."""
+
 _FILES = (MANIFEST_FILE, SCORES_FILE, VERIFICATION_FILE, WITHDRAWAL_FILE)
 _Read = TypeVar("_Read", bound=Document)
+_SLUG = TypeAdapter(Slug)
 
 
 class EntryScores(Document):
@@ -84,8 +91,32 @@ class Entry:
 
 
 def entry_folder(results: Path, division: Division, name: str) -> Path:
-    """Return the folder of an entry."""
-    return results / "entries" / division / name
+    """Return the folder of an entry: every path of an entry that is named by somebody is made here.
+
+    Raises:
+        UsageError: the name is not one that an entry may have, such as one that leads to another folder.
+    """
+    if not _is_slug(name):
+        what = "has to be of 2 to 64 small letters, digits, dots, hyphens and underscores, such as my-router"
+        raise UsageError(f"{shorten(make_printable(name), 80)!r} is no name of an entry: it {what}")
+    return results / "entries" / Division(division) / name
+
+
+def refuse_links(results: Path) -> None:
+    """Refuse to work in a folder ``results`` with links in it: what is behind them is somewhere else.
+
+    What the leaderboard neither reads nor writes, such as ``published``, may be a link.
+
+    Raises:
+        TwinbenchError: there is a link among entries and commitments, or in the place of their folders.
+    """
+    for top in (results / "entries", results / "commitments", results / ASIDE_FOLDER):
+        for path in (top, *files_below(top)):
+            if path.is_symlink():
+                raise TwinbenchError(
+                    f"{make_printable(str(path))} is a link, and no entry, no commitment and no folder of them may be "
+                    "one: what is behind it is somewhere else. Remove it"
+                )
 
 
 def entry_folders(results: Path) -> Iterator[tuple[Division, Path]]:
@@ -94,11 +125,20 @@ def entry_folders(results: Path) -> Iterator[tuple[Division, Path]]:
     Raises:
         UsageError: ``results`` is not a directory.
     """
-    if not is_folder(results):
-        raise UsageError(f"{results} is not a directory; give the folder results of a checkout with --results")
+    require_folder(results)
     for division in Division:
         for folder in folders_in(results / "entries" / division):
             yield division, folder
+
+
+def require_folder(results: Path) -> None:
+    """Refuse what is no folder.
+
+    Raises:
+        UsageError: ``results`` is not a directory.
+    """
+    if not is_folder(results):
+        raise UsageError(f"{results} is not a directory; give the folder results of a checkout with --results")
 
 
 def folders_in(folder: Path) -> list[Path]:
@@ -194,17 +234,89 @@ def read_small(path: Path) -> bytes:
         raise ContentError([Problem(str(path), None, None, what)]) from None
 
 
-def write_version(folder: Path, version: Version, *, earlier: Path | None = None) -> None:
-    """Write a version as the current one of an entry: all of it or nothing.
+@dataclass(frozen=True)
+class Change:
+    """A version that is to become the current one of an entry."""
 
-    Args:
-        folder: the entry's folder.
-        version: what becomes current.
-        earlier: the folder for the version that was current so far; None: it is replaced.
+    division: Division
+    name: str
+    version: Version
+    earlier: Path | None = None
+    """The folder for the version that was current so far; None: it is replaced."""
+
+
+def write_version(folder: Path, version: Version, *, earlier: Path | None = None) -> None:
+    """Write a version as the current one of the entry in ``folder``; see ``write_changes``."""
+    division = Division(folder.parent.name)
+    write_changes(folder.parents[2], [Change(division, folder.name, version, earlier)])
+
+
+def write_changes(results: Path, changes: Sequence[Change]) -> None:
+    """Write versions as the current ones of their entries: all of them or none.
+
+    Everything is written aside first, into a folder beside ``entries``, and then takes its place in one step for each
+    entry: whoever is killed leaves the old entry or the new one. The caller holds the lock of ``results``.
 
     Raises:
-        TwinbenchError: a file would be too large, or the disk does not take it; the entry is as it was.
+        TwinbenchError: a file would be too large, or the disk does not take it; the entries are as they were.
     """
+    contents = [_contents(change.version) for change in changes]
+    aside = results / ASIDE_FOLDER
+    done: list[tuple[Path, Path, bool]] = []
+    try:
+        clear_aside(results)
+        make_folder(aside)
+        (aside / ".gitignore").write_text("*\n", "utf-8")
+        prepared = []
+        for change, files in zip(changes, contents, strict=True):
+            folder = entry_folder(results, change.division, change.name)
+            _prepare(new := aside / "new" / change.division / change.name, folder, files, change.earlier)
+            prepared.append((new, folder))
+        for new, folder in prepared:
+            make_folder(folder.parent)
+            make_folder(old := aside / "old" / folder.parent.name)
+            replaced = folder.exists()
+            _replace_folder(new, folder, old / folder.name)
+            done.append((new, folder, replaced))
+        for parent in {folder.parent for _, folder in prepared}:
+            flush_folder(parent)
+    except OSError as error:
+        for new, folder, replaced in reversed(done):
+            with suppress(OSError):
+                _take_back(new, folder, aside / "old" / folder.parent.name / folder.name, replaced=replaced)
+        raise TwinbenchError(f"cannot write {error.filename or results} ({error.strerror or error})") from None
+    finally:
+        with suppress(OSError):
+            clear_aside(results)
+
+
+def clear_aside(results: Path) -> None:
+    """Remove what a command that was killed left beside the entries, and put back an entry that it had moved aside.
+
+    The caller holds the lock of ``results``.
+
+    Raises:
+        OSError: an entry cannot be put back.
+    """
+    aside = results / ASIDE_FOLDER
+    for division, folder in waiting_folders(results):
+        make_folder((target := entry_folder(results, division, folder.name)).parent)
+        folder.rename(target)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def waiting_folders(results: Path) -> list[tuple[Division, Path]]:
+    """Return entries that a killed command had moved aside and that have no other version in their place."""
+    return [
+        (division, folder)
+        for division in Division
+        for folder in folders_in(results / ASIDE_FOLDER / "old" / division)
+        if not (results / "entries" / division / folder.name).exists()
+    ]
+
+
+def _contents(version: Version) -> dict[str, bytes]:
+    """Return the files of a version by name."""
     contents = {
         MANIFEST_FILE: version.manifest_bytes,
         SCORES_FILE: version.scores.text().encode(),
@@ -218,25 +330,26 @@ def write_version(folder: Path, version: Version, *, earlier: Path | None = None
                 f"{name} of {version.manifest.name} would have {len(data):,} bytes, and a file of an entry may have "
                 f"{MOST_FILE_BYTES:,}"
             )
-    aside = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.partial")
-    try:
-        make_folder(aside)
-        if (old := folder / EARLIER_FOLDER).is_dir():
-            shutil.copytree(old, aside / EARLIER_FOLDER)
-        if earlier is not None:
-            kept = aside / EARLIER_FOLDER / earlier.name
-            kept.mkdir(parents=True)
-            for name in _FILES:
-                if (folder / name).exists():
-                    shutil.copyfile(folder / name, kept / name)
-        for name, data in contents.items():
-            (aside / name).write_bytes(data)
-            flush_file(aside / name)
-        _replace_folder(aside, folder)
-    except OSError as error:
-        raise TwinbenchError(f"cannot write {folder} ({error.strerror or error})") from None
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+    return contents
+
+
+def _prepare(new: Path, folder: Path, contents: Mapping[str, bytes], earlier: Path | None) -> None:
+    """Write the whole folder of an entry aside: what it has of earlier versions, and the current one."""
+    make_folder(new)
+    if (old := folder / EARLIER_FOLDER).is_dir():
+        shutil.copytree(old, new / EARLIER_FOLDER, symlinks=True)
+    if earlier is not None:
+        kept = new / EARLIER_FOLDER / earlier.name
+        kept.mkdir(parents=True)
+        for name in _FILES:
+            if (folder / name).exists():
+                shutil.copyfile(folder / name, kept / name)
+    for name, data in contents.items():
+        (new / name).write_bytes(data)
+    for path in files_below(new):
+        flush_file(path)
+    for place, _, _ in os.walk(new):
+        flush_folder(Path(place))
 
 
 def next_earlier(folder: Path) -> Path:
@@ -245,19 +358,36 @@ def next_earlier(folder: Path) -> Path:
     return folder / EARLIER_FOLDER / str(max(numbers, default=0) + 1)
 
 
-def _replace_folder(new: Path, target: Path) -> None:
-    """Put a folder in the place of another one, which is moved aside first and removed in the end."""
-    old = new.with_suffix(".old")
-    if target.exists():
-        target.rename(old)
-    try:
+def _replace_folder(new: Path, target: Path, old: Path) -> None:
+    """Put a folder in the place of another one, whose content is then aside."""
+    if not target.exists():
         new.rename(target)
-    except OSError:
-        with suppress(OSError):
+    elif not exchange_names(new, target):
+        target.rename(old)  # a kill between these two lines is mended by ``clear_aside``
+        try:
+            new.rename(target)
+        except OSError:
             old.rename(target)
-        raise
-    flush_folder(target.parent)
-    shutil.rmtree(old, ignore_errors=True)
+            raise
+
+
+def _take_back(new: Path, target: Path, old: Path, *, replaced: bool) -> None:
+    """Undo ``_replace_folder``."""
+    if not replaced:
+        target.rename(new)
+    elif not old.exists():
+        exchange_names(new, target)
+    else:
+        target.rename(new)
+        old.rename(target)
+
+
+def _is_slug(name: str) -> bool:
+    try:
+        _SLUG.validate_python(name)
+    except ValidationError:
+        return False
+    return True
 
 
 def _parse(kind: type[_Read], path: Path) -> _Read:

@@ -17,6 +17,8 @@ from twinbench.submissions.report import Level, ReportedCheck
 MOST_CHECKS = 100
 """Lines of the table of checks; all of them are in the entry's JSON."""
 MOST_DESCRIPTION_LINES = 40
+MOST_WITHDRAWN_BEFORE = 20
+"""Earlier versions that were withdrawn and that the page names first, with the reason, the latest of them."""
 
 LEVEL_WORDS = {
     Level.verify: "the archive: digests, predictions scored again, costs from raw usage, the audit",
@@ -49,6 +51,9 @@ def entry_content(entry: Entry) -> dict[str, Any]:
     return {
         "entry": entry,
         "listed": version,
+        "withdrawn_before": [
+            (number, each.withdrawal) for number, each in enumerate(entry.earlier, 1) if each.withdrawal is not None
+        ][-MOST_WITHDRAWN_BEFORE:],
         "facts": list(_facts(version)),
         "links": [link for link in (version.manifest.contact.url, *version.manifest.links) if link is not None],
         "verified_facts": list(_verified_facts(version)),

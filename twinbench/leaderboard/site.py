@@ -7,18 +7,21 @@ import shutil
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from twinbench.display.html.page import render_page
 from twinbench.errors import TwinbenchError, UsageError
-from twinbench.leaderboard.entries import Entry, read_entries
+from twinbench.leaderboard.checking import examine_entries
+from twinbench.leaderboard.entries import Entry, refuse_links, require_folder
 from twinbench.leaderboard.entry_page import entry_content, entry_json, headed_rows
 from twinbench.leaderboard.plotting import MOST_PLOTTED, table_plot
 from twinbench.leaderboard.protocols import CurrentProtocols
 from twinbench.leaderboard.tables import METRICS, BoardTable, Row, make_tables
+from twinbench.storage.folder_changes import lock_folder
 from twinbench.storage.published import published_results
+from twinbench.submissions.fields import printable_line
 from twinbench.submissions.manifest import Division
 
 INDEX_FILE = "index.html"
@@ -37,6 +40,8 @@ MOST_LEADING = 5
 """Tables of each division whose first group is on the first page."""
 MOST_WITHDRAWN = 50
 """Withdrawn entries that the page of a division names, the latest first."""
+MOST_NOT_SHOWN = 50
+"""Entries that the first page names because they failed a check."""
 MOST_EARLIER = 20
 """Results of earlier versions on the page of an entry."""
 MOST_DRAWN = 6
@@ -63,6 +68,15 @@ _HERE = Path(__file__).resolve().parent
 
 
 @dataclass(frozen=True)
+class NotShown:
+    """What is in the folder of results and stands on no page, since it failed a check."""
+
+    entry: str
+    """Division and name; the path of what lies beside the entries."""
+    reason: str
+
+
+@dataclass(frozen=True)
 class Site:
     """The files of a leaderboard's site."""
 
@@ -70,6 +84,7 @@ class Site:
     """The text of each file by its path within the site."""
     entries: int
     tables: int
+    not_shown: Sequence[NotShown] = ()
 
     def write(self, folder: Path) -> None:
         """Write the site in the place of a folder: all of it or nothing.
@@ -113,7 +128,8 @@ def refuse_other_folder(folder: Path) -> None:
 def make_site(results: Path, protocols: CurrentProtocols) -> Site:
     """Make the pages and the JSON of a leaderboard.
 
-    The same entries give the same bytes.
+    The same entries give the same bytes. All checks of the leaderboard come first: an entry that fails one is left out,
+    and named with the reason.
 
     Args:
         results: the folder ``results`` of a checkout.
@@ -121,12 +137,18 @@ def make_site(results: Path, protocols: CurrentProtocols) -> Site:
 
     Raises:
         UsageError: ``results`` is not a directory.
-        ContentError: an entry is not valid.
+        TwinbenchError: there is a link among entries and commitments, or another process has written there for too
+            long.
         PlotsMissingError: the plotting library is not installed.
     """
-    entries = read_entries(results)
+    require_folder(results)
+    with lock_folder(results, shared=True):
+        refuse_links(results)
+        examined = examine_entries(results, protocols)
+    entries = examined.entries
+    not_shown = [NotShown(*map(printable_line, each)) for each in sorted(examined.refused.items())]
     tables = _tell_apart(make_tables(entries, protocols))
-    pages = _Pages(entries, tables)
+    pages = _Pages(entries, tables, not_shown)
     files = {INDEX_FILE: pages.index(), "published.html": pages.published()}
     for division in Division:
         files[f"{division}.html"] = pages.division(division)
@@ -138,8 +160,8 @@ def make_site(results: Path, protocols: CurrentProtocols) -> Site:
         path = f"{entry.division}/{entry.name}"
         files[f"{path}.html"] = pages.entry(entry, own)
         files[f"{path}.json"] = _json(entry_json(entry, [(table, row) for table, row in own]))
-    files[JSON_FILE] = _json(site_json(tables))
-    return Site(files, len(entries), len(tables))
+    files[JSON_FILE] = _json(site_json(tables, not_shown))
+    return Site(files, len(entries), len(tables), not_shown)
 
 
 def _tell_apart(tables: Sequence[BoardTable]) -> list[BoardTable]:
@@ -151,8 +173,8 @@ def _tell_apart(tables: Sequence[BoardTable]) -> list[BoardTable]:
     ]
 
 
-def site_json(tables: Sequence[BoardTable]) -> dict[str, Any]:
-    """Return the tables of all divisions as a JSON object, and the published results apart."""
+def site_json(tables: Sequence[BoardTable], not_shown: Sequence[NotShown] = ()) -> dict[str, Any]:
+    """Return the tables of all divisions as a JSON object, what is left out, and the published results apart."""
     return {
         "format": "twinbench leaderboard 1",
         "divisions": [
@@ -163,6 +185,7 @@ def site_json(tables: Sequence[BoardTable]) -> dict[str, Any]:
             }
             for division in Division
         ],
+        "not_shown": [asdict(each) for each in not_shown],
         "published": published_results(),
     }
 
@@ -175,8 +198,11 @@ def table_file(table: BoardTable, page: int = 1) -> str:
 class _Pages:
     """Renders the pages of one site."""
 
-    def __init__(self, entries: Sequence[Entry], tables: Sequence[BoardTable]) -> None:
+    def __init__(
+        self, entries: Sequence[Entry], tables: Sequence[BoardTable], not_shown: Sequence[NotShown] = ()
+    ) -> None:
         self._entries = entries
+        self._not_shown = not_shown
         self._tables = tables
         by_size = sorted(tables, key=lambda table: (not table.current, -len(table.ranked) - len(table.unranked)))
         drawn = [table for table in by_size if table.ranked or table.unranked][:MOST_DRAWN]
@@ -311,6 +337,8 @@ class _Pages:
                 "here": here,
                 "places": [("", "Leaderboard"), *((str(each), str(each).capitalize()) for each in Division)],
                 "metrics_of": METRICS,
+                "not_shown": self._not_shown,
+                "most_not_shown": MOST_NOT_SHOWN,
                 **content,
             },
         )

@@ -11,7 +11,8 @@ from pydantic import JsonValue
 
 from twinbench.display.wording import shorten
 from twinbench.leaderboard.entries import Entry
-from twinbench.leaderboard.protocols import CurrentProtocols, is_current
+from twinbench.leaderboard.numbers import MOST_NUMBER
+from twinbench.leaderboard.protocols import CurrentProtocols, is_current, trusted_setting
 from twinbench.leaderboard.ranking import Estimate, rank_estimates
 from twinbench.statistics import DEFAULT_LEVEL
 from twinbench.submissions.manifest import Division
@@ -189,7 +190,7 @@ def _make_table(
         newest.kind,
         newest.comparable,
         is_current(newest, protocols),
-        newest.setting,
+        trusted_setting(newest.setting, protocols),
         level,
         ranked=(),
         past=[row for row in rows if row.state != "listed"],
@@ -314,7 +315,10 @@ def _mapping(value: JsonValue) -> Mapping[str, JsonValue]:
 
 
 def _number(value: JsonValue) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """Return a number; None for anything else, and for one that is beyond what any result may hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MOST_NUMBER:
+        return None
+    return float(value)
 
 
 def _ends(value: JsonValue) -> tuple[float, float] | None:

@@ -130,6 +130,19 @@ def heldout_instances() -> frozenset[str]:
     return manifest.instances("heldout100")
 
 
+def published_banks(manifest_name: str = DEFAULT_BANKS) -> tuple[PublishedBank, ...]:
+    """Return the banks of a manifest of banks (given by name or path).
+
+    Raises:
+        UsageError: the manifest has the wrong kind.
+        ContentError: the file is not a manifest.
+    """
+    manifest = load_manifest(manifest_name)
+    if not isinstance(manifest, BanksManifest):
+        raise UsageError(f"{manifest_name} is a manifest of kind {manifest.kind!r}, but one of banks is needed")
+    return tuple(manifest.banks)
+
+
 def published_bank(name: str, manifest_name: str = DEFAULT_BANKS) -> PublishedBank:
     """Return a published bank by its name in a manifest of banks (given by name or path).
 
@@ -137,13 +150,11 @@ def published_bank(name: str, manifest_name: str = DEFAULT_BANKS) -> PublishedBa
         UsageError: there is no such bank, or the manifest has the wrong kind.
         ContentError: the file is not a manifest.
     """
-    manifest = load_manifest(manifest_name)
-    if not isinstance(manifest, BanksManifest):
-        raise UsageError(f"{manifest_name} is a manifest of kind {manifest.kind!r}, but one of banks is needed")
-    for bank in manifest.banks:
+    banks = published_banks(manifest_name)
+    for bank in banks:
         if bank.name == name:
             return bank
-    known = [bank.name for bank in manifest.banks]
+    known = [bank.name for bank in banks]
     raise UsageError(f"{manifest_name} has no bank {name!r}; known: {', '.join(known)}{did_you_mean(name, known)}")
 
 
