@@ -16,6 +16,7 @@ from tests.submissions.handing_in import failed, pack, verify, write_router
 from twinbench.containers.engine import Engine
 from twinbench.containers.labels import DEADLINE
 from twinbench.containers.strict import StrictIsolation
+from twinbench.errors import UsageError
 from twinbench.plugins.limits import PluginLimits
 from twinbench.plugins.loading import load_router
 from twinbench.storage.manifest_files import static_manifest
@@ -108,3 +109,17 @@ def test_a_container_is_needed_no_longer_than_its_limits_allow(tmp_path: Path, e
     with loaded.open(static_manifest().candidates()) as router:
         marks = router._process._container.container.labels  # type: ignore[attr-defined]
         assert 400 < float(marks[DEADLINE]) - time.time() <= 500
+
+
+def test_what_a_container_cannot_see_is_refused_in_words(tmp_path: Path, engine: Engine) -> None:
+    folder = tmp_path / "model"
+    (tmp_path / "a:b").mkdir()
+    folder.mkdir()
+    (folder / "artefact.json").touch()
+    for path in (tmp_path, folder):
+        path.chmod(0o755)
+    outside = {"kind": "file", "path": [], "target": "/etc/hostname", "learned": str(folder), "artefact": str(folder)}
+    with pytest.raises(UsageError, match="is not in the folder of the trained router"):
+        StrictIsolation(engine).locate(outside)
+    with pytest.raises(UsageError, match="has a colon in its name"):
+        StrictIsolation(engine).locate({"kind": "file", "target": str(tmp_path / "a:b/mine.py")})
