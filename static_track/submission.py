@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,15 @@ from static_track.evaluator import Evaluator
 from static_track.predict import predict
 from static_track.predictions import Predictions, prediction_lines, read_predictions
 from static_track.seen import Recogniser
-from static_track.submission_parts import check_in_sample, check_training, describe_split, part_here
+from static_track.submission_parts import (
+    check_absent_training,
+    check_in_sample,
+    check_training,
+    describe_split,
+    part_here,
+)
 from twinbench.checks import Status
+from twinbench.containers.strict import StrictIsolation
 from twinbench.display.progress import Progress, no_progress
 from twinbench.display.wording import format_count
 from twinbench.errors import ContentError, TwinbenchError, UsageError
@@ -47,6 +54,8 @@ PREDICTIONS_FILE = "predictions.jsonl"
 _EQUAL = 1e-9
 """How far a score may be from the one that is claimed: less than any rounding of a percentage."""
 _MOST_NAMED = 5
+_EXCHANGES_OF_A_ROW = 2
+"""Messages that a router may take its time for: the decision and what it observes."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +165,8 @@ class AskedAgain:
     nonce: str
     elsewhere: bool = False
     """Whether some of its code is not in the archive, so that it may not be possible to call it here."""
+    included: frozenset[str] = frozenset()
+    """Its files that the fingerprint is not of, so it must not import them; relative to its folder."""
 
 
 class StaticVerification:
@@ -178,24 +189,32 @@ class StaticVerification:
         self._progress = progress
         self._banks = {info.sha256: info.name for info in list_banks(store)[0]}
 
-    def check_training(self, trained: TrainedRouter, parts: Sequence[StaticPart]) -> None:
+    def check_training(self, trained: TrainedRouter, parts: Sequence[StaticPart]) -> bool:
         """Hold what a trained router's folder says about its training data against the bank, where that is here.
 
         Args:
             trained: the trained router.
             parts: the submission's, whose splits may be that of the training data.
+
+        Returns:
+            Whether its record of what it has seen is what training on that bank records.
         """
         data = trained.manifest.data
         name = self._banks.get(data.bank_sha256)
         if name is None:
-            what = f"it was trained on {data.bank}, which is not here: what it has seen is its own word"
-            self._findings.add("training", trained.folder, Status.warned, what)
-            return
+            check_absent_training(trained, self._banks, self._findings)
+            return False
         with open_bank(name, self._store, self._progress) as bank:
-            check_training(bank, trained, parts, self._findings)
+            return check_training(bank, trained, parts, self._findings)
 
     def verify(
-        self, part: StaticPart, file: Path, trained: Sequence[TrainedRouter], again: AskedAgain | None
+        self,
+        part: StaticPart,
+        file: Path,
+        trained: Sequence[TrainedRouter],
+        again: AskedAgain | None,
+        *,
+        recorded: bool = True,
     ) -> VerifiedResult | None:
         """Verify predictions on one bank.
 
@@ -204,6 +223,7 @@ class StaticVerification:
             file: the predictions, where they are now.
             trained: the trained routers among the submission's files.
             again: how the router is called again; None: it is not called.
+            recorded: whether ``check_training`` found the record of each trained router to be true.
 
         Returns:
             What may be listed; None where nothing could be scored.
@@ -248,7 +268,9 @@ class StaticVerification:
                 return None
             board = judge.board([], [str(file)], Resampling())
             self._findings.judge("scores", subject, _score_problems(part, board), "scored again, they are as claimed")
-            in_sample = check_in_sample(Recogniser(bank, split), part, predicted, trained, self._findings)
+            in_sample = check_in_sample(
+                Recogniser(bank, split), part, predicted, trained, self._findings, recorded=recorded
+            )
             if again is not None:
                 self._ask_again(subject, part, bank, split, predicted, again)
             return _result(self._router, part, board, split, bank, in_sample=in_sample)
@@ -260,7 +282,11 @@ class StaticVerification:
         chosen = _draw_sample(bank, split, again, subject)
         own = NoRouterLlm()
         try:
-            loaded = load_router(again.spec, again.plugins)
+            loaded = load_router(again.spec, _limits_for(again.plugins, bank.size(chosen).rows))
+            if imported := sorted(again.included.intersection((loaded.identity or {}).get("files", ()))):
+                what = f"it imports {imported[0]}, and its fingerprint is not of that file: it was not called"
+                self._findings.add("decisions", subject, Status.failed, what, level=Level.ask)
+                return
             with loaded.open(manifest.candidates(), own) as router:
                 found = predict(
                     router,
@@ -277,6 +303,10 @@ class StaticVerification:
             if again.elsewhere:
                 status, what = Status.warned, f"{what}; it needs more than the archive has (--plugin-wheels)"
             self._findings.add("decisions", subject, status, what, level=Level.ask)
+            return
+        except Exception as error:  # noqa: BLE001 - a stranger's router must not keep the report from being written
+            what = f"asking it ended in an error, so nothing shows that it decides so: {_in_words(error)}"
+            self._findings.add("decisions", subject, Status.failed, what, level=Level.ask)
             return
         if found.llm_failure is not None:
             what = "the router asks an LLM itself, so its decisions are not verified: only its bill can be, by --rerun"
@@ -297,6 +327,19 @@ class StaticVerification:
         if (first := next((found.errors[number] for number in differing if number in found.errors), None)) is not None:
             what += f"; the first error: {first}"
         self._findings.add("decisions", subject, Status.failed, what, value=len(differing), level=Level.ask)
+
+
+def _limits_for(plugins: PluginLimits, rows: int) -> PluginLimits:
+    """Return the limits of a router that decides so many rows, with containers that are needed no longer than that."""
+    if not isinstance(plugins.isolation, StrictIsolation):
+        return plugins
+    life_s = 2 * plugins.load_s + _EXCHANGES_OF_A_ROW * rows * plugins.decision_s
+    return replace(plugins, isolation=plugins.isolation.lasting(life_s))
+
+
+def _in_words(error: Exception) -> str:
+    """Return an error of ours as its text, and one that nobody foresaw with its kind."""
+    return str(error) if isinstance(error, TwinbenchError) else repr(error)
 
 
 def _draw_sample(bank: Bank, split: BankPart, again: AskedAgain, subject: str) -> BankPart:

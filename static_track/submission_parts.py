@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from static_track.banks.bank import Bank
+from static_track.banks.embedded_names import EMBEDDED
 from static_track.banks.splits import HELDOUT, BankPart, split_of_part
 from static_track.evaluator import protocol_fingerprint
 from static_track.predictions import Predictions
@@ -16,7 +17,7 @@ from twinbench.plugins.seen import Overlap
 from twinbench.storage.manifest_files import static_manifest
 from twinbench.submissions.findings import Findings
 from twinbench.submissions.manifest import SplitOfBank, StaticPart
-from twinbench.submissions.trained import TrainedRouter
+from twinbench.submissions.trained import UNRECORDED, TrainedRouter
 from twinbench.text.tokens import OFFLINE, find_tokenizer_set
 
 
@@ -62,6 +63,8 @@ def check_in_sample(
     predicted: Predictions,
     trained: Sequence[TrainedRouter],
     findings: Findings,
+    *,
+    recorded: bool,
 ) -> bool:
     """Check that a router was not trained on what it is scored on, or that the submission says so.
 
@@ -71,6 +74,7 @@ def check_in_sample(
         predicted: the predictions, which may be marked.
         trained: the trained routers among the submission's files.
         findings: collects the checks.
+        recorded: whether the record of each trained router is what training on its bank records.
 
     Returns:
         Whether the result is one on what the router was trained on, declared or not.
@@ -85,13 +89,43 @@ def check_in_sample(
     elif predicted.in_sample:
         what = "its predictions are marked as those of a router that was trained on these rows, the submission is not"
         findings.add("in-sample", subject, Status.failed, what)
+    elif trained and not recorded:
+        findings.add("in-sample", subject, Status.warned, f"{UNRECORDED} these rows", value=0)
     elif trained:
         told = "the router was trained on none of these groups, nor on near-duplicates of them"
         findings.add("in-sample", subject, Status.passed, told, value=0)
     return part.in_sample or predicted.in_sample or bool(overlap)
 
 
-def check_training(bank: Bank, trained: TrainedRouter, parts: Sequence[StaticPart], findings: Findings) -> None:
+def check_absent_training(trained: TrainedRouter, banks: Mapping[str, str], findings: Findings) -> None:
+    """Say that what a router was trained on is not here, or that there is no such thing.
+
+    Args:
+        trained: the trained router.
+        banks: the names of the banks that are here, by SHA-256.
+        findings: collects the checks.
+    """
+    data, subject = trained.manifest.data, trained.folder
+    if (problem := _record_problem(trained)) is not None:
+        findings.add("training", subject, Status.failed, problem)
+    elif data.bank in EMBEDDED:  # these have the same content for everybody
+        what = f"it was trained on a bank {data.bank} that is not the one of this release: train it again"
+        findings.add("training", subject, Status.failed, what)
+    else:
+        other = "here as another bank of that name" if data.bank in banks.values() else "not here"
+        what = f"it was trained on {data.bank}, which is {other}: what it has seen is its own word"
+        findings.add("training", subject, Status.warned, what)
+
+
+def _record_problem(trained: TrainedRouter) -> str | None:
+    """Return what contradicts itself in a trained router's record, whatever it was trained on."""
+    recorded, told = len(trained.seen.groups), trained.manifest.data.groups
+    if recorded == told:
+        return None
+    return f"it was trained on {told:,} groups, and its record of what it has seen names {recorded:,}"
+
+
+def check_training(bank: Bank, trained: TrainedRouter, parts: Sequence[StaticPart], findings: Findings) -> bool:
     """Check that a trained router's record of its training data is what training on that part of the bank records.
 
     Args:
@@ -99,6 +133,9 @@ def check_training(bank: Bank, trained: TrainedRouter, parts: Sequence[StaticPar
         trained: the trained router.
         parts: the submission's, whose splits may be that of the training data.
         findings: collects the checks.
+
+    Returns:
+        Whether it is.
     """
     data, subject = trained.manifest.data, trained.folder
     told = bank.info.name if data.part is None else f"the part {data.part} of {bank.info.name}"
@@ -110,7 +147,7 @@ def check_training(bank: Bank, trained: TrainedRouter, parts: Sequence[StaticPar
         if data.part is None or _fingerprint(bank, numbers) == data.fingerprint:
             size = bank.size(BankPart(data.part, numbers))
             same = (data.rows, data.trajectories, data.groups) == (size.rows, size.trajectories, size.groups)
-            findings.judge(
+            return findings.judge(
                 "training",
                 subject,
                 []
@@ -118,9 +155,16 @@ def check_training(bank: Bank, trained: TrainedRouter, parts: Sequence[StaticPar
                 else [f"what it says that it has seen is not what training on {told} records"],
                 f"it has seen what training on {told} records",
             )
-            return
+    if data.part == HELDOUT:
+        what = f"it was trained on {told}, on which training trains nothing"
+        findings.add("training", subject, Status.failed, what)
+        return False
+    if (problem := _record_problem(trained)) is not None:
+        findings.add("training", subject, Status.failed, problem)
+        return False
     what = f"it was trained on {told}, which is not a part of that bank here: what it has seen cannot be checked"
     findings.add("training", subject, Status.warned, what)
+    return False
 
 
 def _parts_named(bank: Bank, name: str | None, parts: Sequence[StaticPart]) -> Iterator[BankPart]:

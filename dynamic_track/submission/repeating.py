@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,9 +27,10 @@ from twinbench.checks import Status
 from twinbench.containers.engine import Engine
 from twinbench.display.progress import Progress, no_progress
 from twinbench.display.wording import format_count, format_p
-from twinbench.errors import UsageError
+from twinbench.errors import TwinbenchError
 from twinbench.plugins.limits import PluginLimits
 from twinbench.storage.store import Store
+from twinbench.storage.temporary_folders import temporary_folder
 from twinbench.submissions.findings import Findings
 from twinbench.submissions.repetition import (
     RepeatedCase,
@@ -95,7 +95,7 @@ def grade_again(
         assert recording.end is not None  # noqa: S101 - it has a verdict
         by_trial[recording.trial][recording.case] = recording.end.diff
     different, without = [], []
-    with Engine.connect() as engine, tempfile.TemporaryDirectory(prefix="twinbench-") as anew:
+    with Engine.connect() as engine, temporary_folder() as anew:
         for trial, patches in sorted(by_trial.items()):
             wanted = [task for task in tasks if task.id in patches]
             store = VerdictStore(Store(anew))
@@ -139,8 +139,6 @@ def replay_again(
         build: build images from the tasks' Dockerfiles.
         progress: called with the number of replayed trials.
 
-    Raises:
-        CausedError: the engine does not answer.
     """
     subject = run.part.run
     if not _has_tasks(run, findings, Level.replay):
@@ -164,8 +162,9 @@ def replay_again(
             plugins=plugins,
             progress=progress,
         )
-    except UsageError as error:
-        findings.add("replay", subject, Status.failed, f"cannot be replayed: {error}", level=Level.replay)
+    except Exception as error:  # noqa: BLE001 - what a stranger wrote must not keep the report from being written
+        what = f"cannot be replayed: {error if isinstance(error, TwinbenchError) else repr(error)}"
+        findings.add("replay", subject, Status.failed, what, level=Level.replay)
         return
     problems = []
     for each in found.differences:

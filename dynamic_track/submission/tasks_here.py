@@ -13,7 +13,7 @@ from twinbench.checks import Status
 from twinbench.plugins.seen import Overlap, Seen, is_in_sample
 from twinbench.submissions.findings import Findings
 from twinbench.submissions.manifest import LivePart
-from twinbench.submissions.trained import TrainedRouter
+from twinbench.submissions.trained import UNRECORDED, TrainedRouter
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ def check_in_sample(
     here: TasksHere,
     trained: Sequence[TrainedRouter],
     findings: Findings,
+    *,
+    recorded: bool = True,
 ) -> bool:
     """Check that a router was not trained on the tasks that it was run on, or that the submission says so.
 
@@ -52,6 +54,7 @@ def check_in_sample(
         here: the tasks on this machine; missing ones are known by their ids alone.
         trained: the trained routers among the submission's files.
         findings: collects the checks.
+        recorded: whether the record of each trained router is what training on its bank records.
 
     Returns:
         Whether the result is one on what the router was trained on, declared or not.
@@ -68,6 +71,8 @@ def check_in_sample(
     elif overlap:
         what = f"the router was trained on what it was run on ({overlap}), and the submission does not say so"
         findings.add("in-sample", part.run, Status.failed, what, value=len(overlap))
+    elif trained and not recorded:
+        findings.add("in-sample", part.run, Status.warned, f"{UNRECORDED} these tasks")
     elif trained:
         known = "nor on near-duplicates of them" if tasks else "by their ids; their texts are not here (--dataset)"
         findings.add("in-sample", part.run, Status.passed, f"the router was trained on none of these tasks, {known}")

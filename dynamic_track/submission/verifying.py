@@ -71,6 +71,7 @@ def verify_run(
     posted: Path | None = None,
     against: Sequence[Path] = (),
     trained: Sequence[TrainedRouter] = (),
+    recorded: bool = True,
     progress: Progress = no_progress,
 ) -> VerifiedRun | None:
     """Verify a run from a copy of its directory.
@@ -85,6 +86,7 @@ def verify_run(
         posted: the maintainer's folder of commitments that were posted.
         against: directories of other runs, which must not have the same responses.
         trained: the trained routers among the submission's files.
+        recorded: whether the record of each is what training on its bank records.
         progress: called as the work proceeds.
 
     Returns:
@@ -106,7 +108,7 @@ def verify_run(
         _add_audit(audit(folder, pool, against=against, progress=progress), subject, findings)
         run = load_run(folder)
         _check_set(part, kept, here, posted, findings)
-        in_sample = check_in_sample(part, plan, kept.cases, here, trained, findings)
+        in_sample = check_in_sample(part, plan, kept.cases, here, trained, findings, recorded=recorded)
         division = division_of(plan, pool, simulated=run.simulated)
         findings.judge(
             "division",

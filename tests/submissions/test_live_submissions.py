@@ -164,6 +164,28 @@ def test_a_rehearsal_passes_in_its_own_division(workshop: Workshop, tmp_path: Pa
         manifest["live"][0]["division"] = "live"
 
     assert failed(workshop.verify(forge(file, tmp_path / "live.zip", manifest=as_live))) == {"set", "division"}
+    copied = {name.replace("run-1", "run-2"): content for name, content in contents(file).items() if "run-1" in name}
+
+    def twice(manifest: dict[str, Any]) -> None:
+        manifest["live"].append({**manifest["live"][0], "run": "runs/run-2"})
+
+    def by_two_names(manifest: dict[str, Any]) -> None:
+        manifest["live"].append(manifest["live"][0])
+
+    for made in (
+        forge(file, tmp_path / "twice.zip", files=dict(copied), manifest=twice),
+        forge(file, tmp_path / "named.zip", manifest=by_two_names),
+    ):
+        ran = workshop.verify(made)
+        assert failed(ran) == {"set", "reused-trace"}
+        assert "runs/run-1 of this submission is the same run" in reasons(ran, "reused-trace")
+    again = ("rehearse", workshop.router, "--only", EASY, "--runs", tmp_path / "again", "--json")
+    twinbench(*again).succeeded()
+    [other] = (tmp_path / "again").rglob("plan.json")
+    pack(workshop.router, tmp_path / "both.zip", "--run", plan.parent, "--run", other.parent).succeeded()
+    assert "reused-trace" in failed(workshop.verify(tmp_path / "both.zip")), "the same plan, made another time"
+    refused = pack(workshop.router, tmp_path / "x.zip", "--run", plan.parent, "--run", plan.parent)
+    assert (refused.code, "is named twice" in refused.err) == (2, True)
     json_file(plan, lambda content: content["identity"].pop("provider"))
     as_planned(plan.parent)
     pack(workshop.router, tmp_path / "hidden.zip", "--run", plan.parent).succeeded()

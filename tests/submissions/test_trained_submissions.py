@@ -72,15 +72,29 @@ def packed(model: Path) -> Path:
     return file
 
 
+NOTHING = {"seen.json": json.dumps({"groups": [], "sketches": [], "templates": {}}).encode()}
+"""The record of a router that has seen nothing."""
+
+
+def listed(manifest: dict[str, Any]) -> None:
+    manifest["router"]["files"] = [name for name in manifest["files"] if name.startswith("router/")]
+
+
 def made_anew(
-    file: Path, output: Path, changed: Mapping[str, bytes], manifest: Callable[[dict[str, Any]], None] | None = None
+    file: Path,
+    output: Path,
+    changed: Mapping[str, bytes],
+    manifest: Callable[[dict[str, Any]], None] | None = None,
+    *,
+    artefact: Callable[[dict[str, Any]], None] = lambda _: None,
 ) -> Path:
     """A forger's artefact: other files in its folder, and every digest of them as it has to be."""
     there = contents(file)
-    artefact = json.loads(there[f"{FOLDER}/artefact.json"])
+    content_of_artefact = json.loads(there[f"{FOLDER}/artefact.json"])
     for name, content in changed.items():
-        artefact["files"][name] = hashlib.sha256(content).hexdigest()
-    told = json.dumps(artefact).encode()
+        content_of_artefact["files"][name] = hashlib.sha256(content).hexdigest()
+    artefact(content_of_artefact)
+    told = json.dumps(content_of_artefact).encode()
 
     def consistent(submission: dict[str, Any]) -> None:
         identity = submission["router"]["identity"]
@@ -179,9 +193,6 @@ def test_what_it_has_seen_is_refused_or_declared(model: Path, tmp_path: Path) ->
     ),
 )
 def test_other_files_than_training_left_are_found(packed: Path, tmp_path: Path, files: Files, told: str) -> None:
-    def listed(manifest: dict[str, Any]) -> None:
-        manifest["router"]["files"] = [name for name in manifest["files"] if name.startswith("router/")]
-
     ran = verify(forge(packed, tmp_path / "forged.zip", files=files, manifest=listed))
     assert "router-files" in failed(ran) <= {"router-files", "in-sample"}
     assert told in reasons(ran, "router-files")
@@ -199,7 +210,15 @@ def test_wheels_go_in_and_have_to_be_sound(model: Path, tmp_path: Path) -> None:
     pack(str(folder), file, "--bank", "rehearsal:test", info=model.parent / "submission.toml").succeeded()
     assert f"{FOLDER}/wheels/{wheel.name}" in contents(file)
     assert f"{FOLDER}/wheels/notes.txt" not in contents(file)
-    assert failed(verify(file)) == set()
+    ran = verify(file)
+    assert failed(ran) == set()
+    [check] = [each for each in ran.json["checks"] if each["subject"] == f"{FOLDER}/wheels"]
+    assert (check["name"], check["status"]) == ("router-files", "warn")
+    assert "not part of its fingerprint" in check["reason"]
+    a_folder = {f"{FOLDER}/wheels/{wheel.name}": None, f"{FOLDER}/wheels/{wheel.name}/x.py": b""}
+    ran = verify(forge(file, tmp_path / "folder.zip", files=a_folder, manifest=listed), ask="20")
+    assert failed(ran) == {"router-files"}
+    assert f"{wheel.name}: not a wheel" in reasons(ran, "router-files")
     bomb = {f"{FOLDER}/wheels/{wheel.name}": b"PK"}
     ran = verify(forge(file, tmp_path / "bomb.zip", files=dict(bomb)))
     assert failed(ran) == {"router-files"}
@@ -208,6 +227,17 @@ def test_wheels_go_in_and_have_to_be_sound(model: Path, tmp_path: Path) -> None:
     ran = verify(forge(file, tmp_path / "outside2.zip", files={f"{FOLDER}/wheels/{wheel.name}": outside}))
     assert failed(ran) == {"router-files"}
     assert "such as runs/mine/plan.json (found '../help')" in reasons(ran, "router-files")
+
+
+def test_a_wheel_that_is_a_link_is_not_followed(model: Path, tmp_path: Path) -> None:
+    outside = zip_of(tmp_path / "secret.whl", [("x.py", b"")])
+    folder = tmp_path / "model"
+    shutil.copytree(model, folder)
+    (folder / "wheels").mkdir()
+    (folder / "wheels/help-1.0-py3-none-any.whl").symlink_to(outside)
+    info = model.parent / "submission.toml"
+    ran = pack(str(folder), tmp_path / "x.zip", "--bank", "rehearsal:test", info=info)
+    assert (ran.code, "is a link or no file" in ran.err) == (2, True)
 
 
 def always_low(manifest: dict[str, Any]) -> None:
@@ -226,8 +256,69 @@ def test_a_folder_that_goes_by_another_name_is_found(
 
 
 def test_training_data_that_is_made_up_is_found(packed: Path, tmp_path: Path) -> None:
-    nothing = {"seen.json": json.dumps({"groups": [], "sketches": [], "templates": {}}).encode()}
-    assert failed(verify(made_anew(packed, tmp_path / "none.zip", nothing))) == {"training"}
+    ran = verify(made_anew(packed, tmp_path / "none.zip", NOTHING))
+    assert failed(ran) == {"training"}
+    assert "is its own word (training)" in reasons(ran, "in-sample")
+
+
+def without_its_record(artefact: dict[str, Any]) -> None:
+    del artefact["files"]["seen.json"]
+
+
+def with_its_record_elsewhere(artefact: dict[str, Any]) -> None:
+    artefact["files"]["learned/seen.json"] = artefact["files"].pop("seen.json")
+
+
+@pytest.mark.parametrize("change", [without_its_record, with_its_record_elsewhere])
+def test_a_trained_router_without_a_record_of_what_it_has_seen_is_refused(
+    packed: Path, tmp_path: Path, change: Callable[[dict[str, Any]], None]
+) -> None:
+    record = contents(packed)[f"{FOLDER}/seen.json"]
+    moved = tmp_path / "moved.zip"
+    forge(packed, moved, files={f"{FOLDER}/seen.json": None, f"{FOLDER}/learned/seen.json": record})
+    ran = verify(made_anew(moved, tmp_path / "forged.zip", {}, listed, artefact=change))
+    assert failed(ran) == {"router-files", "in-sample"}
+    assert "not part of it" in reasons(ran, "router-files")
+    assert "nobody can tell what the router was trained on" in reasons(ran, "in-sample")
+
+
+def on(**data: Any) -> Callable[[dict[str, Any]], None]:
+    """Change what a folder says that it was trained on."""
+    return lambda artefact: artefact["data"].update(data)
+
+
+NO_GROUPS = {"rows": 0, "trajectories": 0, "groups": 0}
+
+
+@pytest.mark.parametrize(
+    ("data", "checks", "told"),
+    [
+        ({"bank": "mine", "bank_sha256": "0" * 64}, {"training"}, "names 0"),
+        ({"part": "nowhere"}, {"training"}, "names 0"),
+        ({"bank_sha256": "0" * 64, **NO_GROUPS}, {"training"}, "not the one of this release"),
+        ({"part": "heldout", **NO_GROUPS}, {"training"}, "on which training trains nothing"),
+        ({"bank": "mine", "bank_sha256": "0" * 64, **NO_GROUPS}, set(), "which is not here"),
+        ({"part": "nowhere", **NO_GROUPS}, set(), "not a part of that bank here"),
+    ],
+)
+def test_a_record_that_cannot_be_verified_excludes_nothing(
+    packed: Path, tmp_path: Path, data: dict[str, Any], checks: set[str], told: str
+) -> None:
+    ran = verify(made_anew(packed, tmp_path / "forged.zip", NOTHING, artefact=on(**data)))
+    assert failed(ran) == checks
+    assert told in reasons(ran, "training")
+    [check] = [each for each in ran.json["checks"] if each["name"] == "in-sample"]
+    assert (check["status"], "is its own word (training)" in check["reason"]) == ("warn", True)
+
+
+@pytest.mark.parametrize("target", ["/etc/hostname", "../learned/model.pkl", "none.py"])
+def test_a_trained_router_is_one_of_its_own_files(packed: Path, tmp_path: Path, engine: Engine, target: str) -> None:
+    def elsewhere(artefact: dict[str, Any]) -> None:
+        artefact["target"] = target
+
+    ran = verify(made_anew(packed, tmp_path / "forged.zip", {}, artefact=elsewhere), ask="20")
+    assert failed(ran) == {"router-files"}
+    assert "is none of its files below code/" in reasons(ran, "router-files")
 
 
 @pytest.mark.parametrize(

@@ -280,6 +280,8 @@ def _add_run(parts: _Parts, run: Path, number: int, router: SubmittedRouter) -> 
             f"{run} was made with another router than {router.spec} is now ({packed.part.spec}), or under other "
             "conditions: pack the files, arguments and options (such as --decision-timeout) that it was made with"
         )
+    if packed.part.head is not None and any(packed.part.head == other.head for other in parts.live):
+        raise UsageError(f"the run {run} is named twice")
     for name, path in packed.files.items():
         parts.files[name] = path
     parts.live.append(packed.part)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -18,21 +17,24 @@ from twinbench.display.progress import Progress, no_progress
 from twinbench.display.wording import format_count
 from twinbench.errors import ContentError, UsageError
 from twinbench.fingerprint import sha256_file
-from twinbench.plugins.limits import PluginLimits
+from twinbench.plugins.limits import NOT_LOADED, PluginLimits
 from twinbench.reading.input_files import open_input
 from twinbench.storage.store import Store
+from twinbench.storage.temporary_folders import remove_abandoned_folders, temporary_folder
 from twinbench.submissions.archive import Archive, ArchiveError, open_archive
 from twinbench.submissions.doubts import doubts_left
 from twinbench.submissions.fields import printable_line
 from twinbench.submissions.findings import Findings
-from twinbench.submissions.manifest import MANIFEST_FILE, SubmissionManifest
+from twinbench.submissions.manifest import MANIFEST_FILE, Division, LivePart, SubmissionManifest
 from twinbench.submissions.report import Level, SignatureFound, SubmissionFile, VerificationReport, VerifiedResult
 from twinbench.submissions.router_files import (
     ROUTER_FOLDER,
     compare_identity,
+    describe_match,
     is_in_archive,
     place_router,
     wheel_problems,
+    wheels_beside,
 )
 from twinbench.submissions.sampling import make_nonce
 from twinbench.submissions.signing import MOST_SIGNATURE_BYTES, SIGNATURE_FILE, SignatureError, check_signature
@@ -132,6 +134,7 @@ def verify_submission(
     request = request or VerificationRequest()
     path = Path(file)
     open_input(path).close()  # which says what is wrong with it
+    remove_abandoned_folders()  # of verifications that were killed
     verification = _Verification(path, request, plugins or _strict_limits, tell, progress)
     return verification.report()
 
@@ -161,6 +164,8 @@ class _Verification:
         self._manifest_sha256: str | None = None
         self._results: list[VerifiedResult] = []
         self._trained: list[TrainedRouter] = []
+        self._recorded = True
+        self._placed: str | None = None
 
     def report(self) -> VerificationReport:
         """Verify, and return the report."""
@@ -207,16 +212,28 @@ class _Verification:
             return
         self._check_signature(archive, content)
         with ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="twinbench-")))
-            folder.chmod(0o755)  # a router in strict isolation is another user
+            outer = stack.enter_context(temporary_folder())
+            folder = outer / "submission"
+            folder.mkdir()
+            for each in (outer, folder):
+                each.chmod(0o755)  # a router in strict isolation is another user
             for top in sorted({name.partition("/")[0] for name in archive.sizes if "/" in name}):
                 archive.extract(top, folder / top)
             self._findings.judge(
                 "router-files",
                 ROUTER_FOLDER,
-                chain(compare_identity(manifest.router, digests, archive.read), wheel_problems(folder / ROUTER_FOLDER)),
-                "closed" if manifest.router.closed else "the files are those that the router's fingerprint is of",
+                chain(
+                    compare_identity(manifest.router, digests, archive.read),
+                    wheel_problems(manifest.router, folder / ROUTER_FOLDER),
+                ),
+                describe_match(manifest.router),
             )
+            if (wheels := wheels_beside(manifest.router)) is not None:
+                what = (
+                    "wheels beside a trained router are not part of its fingerprint: of a live run nobody can tell "
+                    "whether these were used"
+                )
+                self._findings.add("router-files", wheels, Status.warned, what)
             try:
                 self._trained = read_trained_routers(archive)
             except (ArchiveError, ValueError) as error:
@@ -251,39 +268,62 @@ class _Verification:
             manifest.router.spec, Store(self._request.store), self._findings, self._progress
         )
         for each in self._trained:
-            verification.check_training(each, manifest.static)
+            self._recorded &= verification.check_training(each, manifest.static)
         if not manifest.static:
             return
         again: AskedAgain | None = None
-        limits = self._limits_for_asking(manifest)
-        if limits is not None:
-            spec = place_router(manifest.router, folder / ROUTER_FOLDER)
+        limits = self._limits_for_asking(manifest, folder)
+        if limits is not None and (spec := self._place(manifest, folder)) is not None:
             rows = None if self._request.ask == 0 else self._request.ask
-            here = is_in_archive(manifest.router)
-            again = AskedAgain(spec, limits, rows, self._file.sha256, self._nonce, elsewhere=not here)
+            again = AskedAgain(
+                spec,
+                limits,
+                rows,
+                self._file.sha256,
+                self._nonce,
+                elsewhere=not is_in_archive(manifest.router),
+                included=frozenset(name.removeprefix(f"{ROUTER_FOLDER}/") for name in manifest.router.included),
+            )
         known: set[tuple[str, str | None]] = set()
         for part in manifest.static:
             if (scored := (part.bank_sha256, part.part_fingerprint)) in known:
                 what = "another result of this submission has the same rows: one of them is the better of two"
                 self._findings.add("part", part.predictions, Status.failed, what)
             known.add(scored)
+            if part.division is not Division.static:
+                what = f"claimed is {part.division}, and predictions on a bank are {Division.static}"
+                self._findings.add("division", part.predictions, Status.failed, what)
             if part.predictions not in manifest.files:
                 self._findings.add("rows", part.predictions, Status.failed, "is not in the archive")
                 continue
-            result = verification.verify(part, folder / part.predictions, self._trained, again)
+            result = verification.verify(part, folder / part.predictions, self._trained, again, recorded=self._recorded)
             if result is not None:
                 self._results.append(result)
         if self._findings.was_done("decisions"):
             self._levels.append(Level.ask)
 
-    def _limits_for_asking(self, manifest: SubmissionManifest) -> PluginLimits | None:
+    def _place(self, manifest: SubmissionManifest, folder: Path) -> str | None:
+        """Return the spec that loads the router from its extracted files; None if nothing may be called.
+
+        That is so if it is closed, and if its files are not those of its fingerprint.
+        """
+        if manifest.router.closed or self._findings.failed("router-files", ROUTER_FOLDER):
+            return None
+        if self._placed is None:
+            try:
+                self._placed = place_router(manifest.router, folder / ROUTER_FOLDER)
+            except UsageError as error:
+                self._findings.add("router-files", ROUTER_FOLDER, Status.failed, str(error))
+        return self._placed
+
+    def _limits_for_asking(self, manifest: SubmissionManifest, folder: Path) -> PluginLimits | None:
         """Return the limits under which the router is called again; None if it is not, with a check that says why."""
         why = None
         if self._request.ask is None:
             why = "the router was not called again (--ask): its predictions may be anybody's"
         elif manifest.router.closed:
             why = "the router is closed and cannot be called again: its predictions may be anybody's"
-        elif self._findings.failed("router-files", ROUTER_FOLDER):
+        elif self._place(manifest, folder) is None:
             why = "the router's files are not those of its fingerprint: it was not called"
         else:
             try:
@@ -328,8 +368,12 @@ class _Verification:
                 posted=self._request.commitments,
                 against=earlier,
                 trained=self._trained,
+                recorded=self._recorded,
                 progress=self._progress,
             )
+            if (other := _same_run(part, manifest.live)) is not None:
+                what = f"{other.run} of this submission is the same run: a run counts once"
+                self._findings.add("reused-trace", part.run, Status.failed, what)
             for digest in sorted(committed.intersection(part.commitments)):
                 what = f"another run of this submission has the same commitment, {digest}: it is the better of two"
                 self._findings.add("commitment", part.run, Status.failed, what)
@@ -359,11 +403,9 @@ class _Verification:
                     build=wanted.build,
                     progress=self._progress,
                 )
-        own = None if manifest.router.closed else place_router(manifest.router, folder / ROUTER_FOLDER)
-        trusted = not self._findings.failed("router-files", ROUTER_FOLDER)
+        router = self._place(manifest, folder)
         if wanted.replay is not None and runs:
             self._levels.append(Level.replay)
-            router = own if trusted else None
             limits = None if router is None else self._require_strict_limits()
             for run in runs:
                 replay_again(
@@ -380,10 +422,11 @@ class _Verification:
             return
         if wanted.api_base is None:
             raise UsageError("--rerun needs --api-base, the gateway of the models")
-        router = wanted.router or own
-        if router is None:
+        if manifest.router.closed and wanted.router is None:
             raise UsageError("the router is closed: --rerun needs --router, where it can be called")
-        if not trusted:
+        trusted = not self._findings.failed("router-files", ROUTER_FOLDER)
+        router = wanted.router or router
+        if router is None or not trusted:
             what = "the router's files are not those of its fingerprint: nothing was run again"
             self._findings.add("rerun", ROUTER_FOLDER, Status.failed, what, level=Level.rerun)
             return
@@ -401,7 +444,27 @@ class _Verification:
             wanted.build,
         )
         for run in runs:
-            run_again(run, rerun, sampling, self._findings, tell=self._tell, progress=self._progress)
+            try:
+                run_again(run, rerun, sampling, self._findings, tell=self._tell, progress=self._progress)
+            except NOT_LOADED as error:
+                what = f"the router cannot be loaded: {error}"
+                self._findings.add("rerun", run.part.run, Status.failed, what, level=Level.rerun)
+
+
+def _same_run(part: LivePart, parts: Sequence[LivePart]) -> LivePart | None:
+    """Return the part before another one that is the same run, going by claims that are checks of their own.
+
+    A journal's last line follows from all before it. A rehearsal follows from its plan, so two of one plan are the
+    same, whenever they were made; other runs of one plan are told apart by their responses (``reused-trace``).
+    """
+    for other in parts:
+        if other is part:
+            return None
+        copied = part.run == other.run or (part.head is not None and part.head == other.head)
+        rehearsed = part.plan == other.plan and part.division is other.division is Division.rehearsal
+        if copied or rehearsed:
+            return other
+    return None
 
 
 def _runs_at(path: Path, folder: Path, number: int) -> Iterator[Path]:

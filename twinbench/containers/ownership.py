@@ -43,10 +43,17 @@ def find_orphaned_containers(engine: Engine) -> list[OrphanedContainer]:
     return [found for found, _ in _list_orphaned(engine)]
 
 
-def collect_garbage(engine: Engine) -> list[OrphanedContainer]:
-    """Remove the containers of twinbench in this namespace that no live run owns, and return what was removed."""
+def collect_garbage(engine: Engine, role: str | None = None) -> list[OrphanedContainer]:
+    """Remove the containers of twinbench in this namespace that no live run owns, and return what was removed.
+
+    Args:
+        engine: the Docker engine.
+        role: only those of this role; None: all.
+    """
     removed = []
     for found, container in _list_orphaned(engine):
+        if role not in (None, found.role):
+            continue
         remove_container(container)
         removed.append(found)
     return removed

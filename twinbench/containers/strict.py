@@ -18,7 +18,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ from twinbench.containers.base_image import BASE_IMAGE, ensure_base_image
 from twinbench.containers.building import build_image
 from twinbench.containers.container import ContainerLimits, start_container
 from twinbench.containers.engine import Engine, EngineLostError, ImageError, docker_errors_as_ours
-from twinbench.containers.ownership import remove_container
+from twinbench.containers.ownership import collect_garbage, remove_container
 from twinbench.containers.stream import ExecStream, StreamLostError
 from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import UsageError
@@ -42,6 +42,7 @@ from twinbench.plugins.description import (
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.process import CLOSED, MOST_STDERR_SHOWN, RouterProcess, describe_ending
 from twinbench.plugins.runtime import RESOURCE_LIMITS, runtime_folder
+from twinbench.storage.temporary_folders import remove_abandoned_folders
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -53,10 +54,13 @@ _MOUNT = "mount"
 """The key of a located request with the router's folder on this machine."""
 
 _NOBODY_UID = 65534
+_ROLE = "router"
 _PROCESSES = 256
 _TMPFS = "size=64m,nr_inodes=4096,mode=1777"
 _DESCRIBE_TIMEOUT_S = 60.0
 _END_TIMEOUT_S = 2.0
+_DESCRIBE_LIFE_S = 2 * _DESCRIBE_TIMEOUT_S
+_LIFE_S = 24 * 3600.0
 _OUTPUT_COMES_WITHIN_S = 0.1
 """The engine carries what is printed apart from answers, so it may come after one."""
 _SIGNALLED = 128
@@ -78,6 +82,12 @@ class StrictIsolation:
     wheels: Path | None = None
     """A folder of wheels that routers may import; pip installs nothing, and nothing is downloaded."""
     progress: Progress = no_progress
+    life_s: float = _LIFE_S
+    """The age from which a router's container may be removed, whether or not its process still runs."""
+
+    def lasting(self, life_s: float) -> StrictIsolation:
+        """Return the same isolation with containers that are needed no longer than that."""
+        return replace(self, life_s=min(self.life_s, life_s))
 
     def locate(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Return a request with the paths in the container; of our files, the router only sees the folder of its own
@@ -91,6 +101,7 @@ class StrictIsolation:
         if request["kind"] != "file":
             return {**request, "path": [], "folder": "/tmp"}  # noqa: S108 - of the container
         file = Path(request["target"])
+        _refuse_unmountable(file.parent)
         _refuse_unreadable(file)
         return {
             **request,
@@ -114,7 +125,8 @@ class StrictIsolation:
         complaint = b""
         with contextlib.ExitStack() as stack:
             runtime = stack.enter_context(runtime_folder())
-            container = stack.enter_context(contextlib.closing(self._container(request, runtime, limits)))
+            life_s = min(_DESCRIBE_LIFE_S, self.life_s)
+            container = stack.enter_context(contextlib.closing(self._container(request, runtime, limits, life_s)))
             stream = stack.enter_context(contextlib.closing(container.run("describe.py")))
             until = time.monotonic() + _DESCRIBE_TIMEOUT_S
             try:
@@ -137,7 +149,7 @@ class StrictIsolation:
     def start(self, request: Mapping[str, Any], runtime: Path, limits: PluginLimits) -> RouterProcess:
         """Start a router's process in its own container."""
         try:
-            return ContainerProcess(self._container(request, runtime, limits), limits)
+            return ContainerProcess(self._container(request, runtime, limits, self.life_s), limits)
         except CausedError as error:
             raise RouterLoadError(f"the router's container cannot be started: {error}") from None
 
@@ -166,14 +178,19 @@ class StrictIsolation:
             raise
         return name
 
-    def _container(self, request: Mapping[str, Any], runtime: Path, limits: PluginLimits) -> _RouterContainer:
-        return _RouterContainer(self.engine, self._image_with_wheels, request.get(_MOUNT), runtime, limits)
+    def _container(
+        self, request: Mapping[str, Any], runtime: Path, limits: PluginLimits, life_s: float
+    ) -> _RouterContainer:
+        _remove_left_behind(self.engine)
+        return _RouterContainer(self.engine, self._image_with_wheels, request.get(_MOUNT), runtime, limits, life_s)
 
 
 class _RouterContainer:
     """A container for one process of a router."""
 
-    def __init__(self, engine: Engine, image: str, folder: str | None, runtime: Path, limits: PluginLimits) -> None:
+    def __init__(
+        self, engine: Engine, image: str, folder: str | None, runtime: Path, limits: PluginLimits, life_s: float
+    ) -> None:
         _let_all_read(runtime / "runtime")
         mounts = {str(runtime / "runtime"): {"bind": _RUNTIME, "mode": "ro"}}
         user = _NOBODY_UID
@@ -190,8 +207,8 @@ class _RouterContainer:
         self.container: Container = start_container(
             engine,
             image,
-            ContainerLimits(memory_mib=limits.memory_mib, processes=_PROCESSES),
-            role="router",
+            ContainerLimits(memory_mib=limits.memory_mib, processes=_PROCESSES, life_s=life_s),
+            role=_ROLE,
             user=f"{user}:{user}",
             cap_drop=["ALL"],
             read_only=True,
@@ -368,12 +385,15 @@ def _locate_artefact(request: Mapping[str, Any]) -> dict[str, Any]:
     """A request to load a trained router, whose folder is all that it sees of ours.
 
     Raises:
-        UsageError: the container's user could not read it.
+        UsageError: the container's user could not read it, or its code is elsewhere.
     """
     folder = Path(request["artefact"])
+    _refuse_unmountable(folder)
     _refuse_unreadable(folder / MANIFEST)
 
     def inside(path: str) -> str:
+        if not Path(path).is_relative_to(folder):
+            raise UsageError(f"{path} is not in the folder of the trained router {folder}, which is all that it sees")
         return f"{_ROUTER}/{Path(path).relative_to(folder).as_posix()}"
 
     return {
@@ -386,6 +406,14 @@ def _locate_artefact(request: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+@cache
+def _remove_left_behind(engine: Engine) -> None:
+    """Remove what processes that were killed have left of routers, once for an engine."""
+    remove_abandoned_folders()
+    with contextlib.suppress(CausedError):  # whoever starts a container next is told that the engine does not answer
+        collect_garbage(engine, _ROLE)
+
+
 def _let_all_read(folder: Path) -> None:
     """Make a folder readable for all users, since the container's user is a different one."""
     for path in (folder, *folder.rglob("*")):
@@ -396,6 +424,11 @@ def _user(folder: Path) -> int:
     """Return the user of a router: the owner of its folder, who can read it; nobody if the owner is root."""
     owner = folder.stat().st_uid
     return owner if owner != 0 else _NOBODY_UID
+
+
+def _refuse_unmountable(folder: Path) -> None:
+    if ":" in str(folder):  # which separates the parts of a mount
+        raise UsageError(f"{folder} has a colon in its name, and a container cannot see such a folder: rename it")
 
 
 def _refuse_unreadable(file: Path) -> None:

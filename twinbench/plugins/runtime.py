@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.machinery import SourceFileLoader
 from importlib.util import cache_from_source
 from pathlib import Path
 
 from twinbench.plugins.limits import PluginLimits
+from twinbench.storage.temporary_folders import temporary_folder
 
 PASSED_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "PYTHONPATH", "SYSTEMROOT", "NUMBER_OF_PROCESSORS")
 """Environment variables that a router always sees; the user may name further ones."""
@@ -52,8 +52,7 @@ _SCRIPTS = {
 def runtime_folder() -> Iterator[Path]:
     """Make a temporary folder with the files that a router's process runs, and nothing else of twinbench."""
     package = Path(__file__).parent.parent
-    with tempfile.TemporaryDirectory(prefix="twinbench-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
+    with temporary_folder() as folder:
         for room, files in _RUNTIME.items():
             target = folder / "runtime" / "twinbench" / room
             (target / "__pycache__").mkdir(parents=True)

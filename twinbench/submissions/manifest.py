@@ -61,6 +61,8 @@ class SubmittedRouter(Document):
     fingerprint: Digest | None = None
     files: tuple[ArchivePath, ...] = Field(default=(), max_length=100_000)
     """Its files in the archive, all below ``router/``."""
+    included: tuple[ArchivePath, ...] = Field(default=(), max_length=100_000)
+    """Those of its files that it may read and that its fingerprint is not of."""
 
 
 class SplitOfBank(Document):

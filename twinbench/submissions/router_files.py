@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 from urllib.parse import parse_qsl
 
+from twinbench.display.wording import format_count, shorten
 from twinbench.errors import UsageError
 from twinbench.fingerprint import fingerprint, sha256_file
-from twinbench.plugins.artefact import MOST_MANIFEST_BYTES, WHEELS, Artefact, parse_manifest
-from twinbench.plugins.artefact_names import MANIFEST
+from twinbench.plugins.artefact import MOST_MANIFEST_BYTES, SEEN, WHEELS, Artefact, parse_manifest
+from twinbench.plugins.artefact_names import CODE, MANIFEST
 from twinbench.plugins.loading import LoadedRouter
 from twinbench.plugins.spec import RouterSpec, parse_spec
 from twinbench.routers.registry import BUILT_IN
 from twinbench.submissions.archive import ArchiveError, open_archive
+from twinbench.submissions.identities import BuiltInIdentity, CodeIdentity, TrainedIdentity, parse_identity
 from twinbench.submissions.manifest import SubmittedRouter
 
 ROUTER_FOLDER = "router"
@@ -26,7 +26,6 @@ ROUTER_FOLDER = "router"
 _MOST_INCLUDED = 10_000
 _MOST_NAMED = 5
 _WHEEL = ".whl"
-_DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
 @dataclass(frozen=True)
@@ -56,21 +55,27 @@ def gather_router(router: LoadedRouter, include: Sequence[str] = ()) -> Gathered
     if spec.kind == "endpoint" or router.identity is None:
         return GatheredRouter(SubmittedRouter(spec=router.name, closed=True), {})
     files: dict[str, Path] = {}
+    included: tuple[str, ...] = ()
     if router.artefact is not None:
         files = _artefact_files(router.artefact, include)
     elif spec.kind != "built-in":
         root = Path(spec.target).resolve().parent if spec.kind == "file" else Path.cwd()
+        if spec.kind == "file" and (real := Path(spec.target).resolve()).name != Path(spec.target).name:
+            raise UsageError(f"{spec.target} is a link to {real}: name that file, which is what is submitted")
         for name, sha256 in identity["files"].items():
             files[f"{ROUTER_FOLDER}/{name}"] = _found(name, sha256, [root, *map(Path, sys.path)])
         for argument in identity["argument_files"]:
             files |= _argument_file(spec, argument, root)
+        of_it = set(files)
         for glob in include:
             files |= _find_included(glob, root)
+        included = tuple(sorted(set(files) - of_it))
     described = SubmittedRouter(
         spec=spec_in_archive(spec),
         identity=identity,
         fingerprint=router.fingerprint,
         files=tuple(sorted(files)),
+        included=included,
     )
     needed = [] if spec.kind == "built-in" else _lacking(described)
     return GatheredRouter(described, files, (_missing_wheels_note(needed),) if needed else ())
@@ -87,29 +92,63 @@ def spec_in_archive(spec: RouterSpec) -> str:
 
 
 def place_router(router: SubmittedRouter, folder: Path) -> str:
-    """Return the spec that loads a submission's router where its files now are.
+    """Return the spec that loads a submission's router where its files now are, and from nowhere else.
 
-    A module is loaded through a file beside it that imports it, since strict isolation sees no folder of modules.
+    A module is loaded through a file beside the router's that imports it, since strict isolation sees no folder of
+    modules; so is an installed router, which only wheels can bring there.
 
     Args:
         router: the manifest's router, which ``compare_identity`` found no contradiction in.
-        folder: the extracted folder of the router's files; such a file is written there.
+        folder: the extracted folder of the router's files, which is made if there are none; such a file is written
+            there.
+
+    Raises:
+        UsageError: the router would be looked for outside of that folder.
     """
-    identity = router.identity or {}
-    if not router.files or not folder.is_dir():
-        return router.spec
-    if "artefact" in identity or ".py:" in router.spec:
-        return f"{folder}/{router.spec}"
-    target, attribute = str(identity.get("target")), str(identity.get("attribute"))
-    if identity.get("kind") != "module" or not (_DOTTED.fullmatch(target) and attribute.isidentifier()):
-        return router.spec
+    try:
+        identity = parse_identity(router.identity or {})
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    _, mark, arguments = router.spec.partition("?")
+    match identity:
+        case BuiltInIdentity():
+            name = identity.name
+        case CodeIdentity(kind="trb"):
+            name = f"trb:{identity.target}:{identity.attribute}"
+        case CodeIdentity(kind="module"):
+            name = f"{_write_door(identity, folder)}:{identity.attribute}"
+        case CodeIdentity():
+            name = f"{folder / identity.target}:{identity.attribute}"
+        case _:
+            name = f"{folder / router.spec.partition('?')[0]}"
+    return _require_within(f"{name}{mark}{arguments}", folder)
+
+
+def _write_door(identity: CodeIdentity, folder: Path) -> Path:
+    """Write a file that imports the class or factory of a module under the same name."""
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o755)  # a router in strict isolation is another user
     door = folder / "asked_from_here.py"
     while door.exists():
         door = door.with_stem(f"{door.stem}_")
-    door.write_text(f"from {target} import {attribute}\n", "utf-8")
+    door.write_text(f"from {identity.target} import {identity.attribute.partition('.')[0]}\n", "utf-8")
     door.chmod(0o644)
-    _, mark, arguments = router.spec.partition("?")
-    return f"{door}:{attribute}{mark}{arguments}"
+    return door
+
+
+def _require_within(spec: str, folder: Path) -> str:
+    """Return a spec that names a built-in router, a module of the container, or something below a folder.
+
+    Raises:
+        UsageError: it names anything else: this is the last word before a stranger's router is loaded.
+    """
+    parsed = parse_spec(spec)
+    if parsed.kind in ("built-in", "trb"):  # strict isolation looks for a module in its own container alone
+        return spec
+    place = Path(parsed.target).resolve()
+    if parsed.kind in ("file", "artefact") and folder.resolve() in place.parents:
+        return spec
+    raise UsageError(f"the router {spec!r} is not among the files of the submission: it is not called")
 
 
 def is_in_archive(router: SubmittedRouter) -> bool:
@@ -122,7 +161,7 @@ def _lacking(router: SubmittedRouter) -> list[str]:
     """Return the names of distributions that a router imports, where no wheels are among its files."""
     if any(f"/{WHEELS}/" in name and name.endswith(_WHEEL) for name in router.files):
         return []
-    return sorted(_texts((router.identity or {}).get("distributions")))
+    return sorted((router.identity or {}).get("distributions", ()))
 
 
 def _missing_wheels_note(needed: Sequence[str]) -> str:
@@ -132,22 +171,45 @@ def _missing_wheels_note(needed: Sequence[str]) -> str:
     )
 
 
-def wheel_problems(folder: Path) -> Iterator[str]:
-    """Find wheels of trained routers that are not valid archives: they are unpacked when such a router is called.
+def wheel_problems(router: SubmittedRouter, folder: Path) -> Iterator[str]:
+    """Find wheels of a trained router that are not valid archives: they are unpacked when it is called.
 
     Args:
+        router: the manifest's router.
         folder: the extracted folder of the router's files.
     """
+    if "artefact" not in (router.identity or {}):
+        return
     for wheel in sorted(folder.glob(f"*/{WHEELS}/*")):
         name = f"{ROUTER_FOLDER}/{wheel.relative_to(folder).as_posix()}"
-        if wheel.suffix != _WHEEL:
+        if wheel.suffix != _WHEEL or not wheel.is_file():
             yield f"{name}: not a wheel"
             continue
         try:
             with open_archive(wheel, skip_folders=True):
                 pass
-        except ArchiveError as error:
+        except (ArchiveError, UsageError) as error:
             yield f"{name}: {error}"
+
+
+def wheels_beside(router: SubmittedRouter) -> str | None:
+    """Return the folder of wheels in the archive that a trained router may import from; None if there is none."""
+    found = [name for name in router.files if f"/{WHEELS}/" in name]
+    if "artefact" not in (router.identity or {}) or not found:
+        return None
+    return min(found).partition(f"/{WHEELS}/")[0] + f"/{WHEELS}"
+
+
+def describe_match(router: SubmittedRouter) -> str:
+    """Return what it means that nothing contradicts a router's fingerprint."""
+    if router.closed:
+        return "closed"
+    told = "the files are those that the router's fingerprint is of"
+    if not router.included:
+        return told
+    named = ", ".join(router.included[:_MOST_NAMED]) + (", …" if len(router.included) > _MOST_NAMED else "")
+    number = format_count(len(router.included), "file")
+    return f"{told}, but for {number} that it may read and its fingerprint is not of (--include): {named}"
 
 
 def compare_identity(
@@ -176,48 +238,66 @@ def compare_identity(
     below = {path for path in digests if path.startswith(f"{ROUTER_FOLDER}/")}
     if strange := sorted(below ^ set(router.files)):
         yield f"{strange[0]}: is in the archive or in the router's list of files, and not in both"
-    yield from _spec_problems(router, identity)
-    if "built-in" in identity:
+    try:
+        known = parse_identity(identity)
+    except ValueError as error:
+        yield str(error)
         return
-    if "artefact" in identity:
-        yield from _artefact_problems(router, identity["artefact"], digests, read)
-        return
-    for name, sha256 in _texts(identity.get("files")).items():
-        found = digests.get(f"{ROUTER_FOLDER}/{name}")
-        if found != sha256:
-            what = "is missing" if found is None else "is another file than the one"
-            yield f"{ROUTER_FOLDER}/{name}: {what} that the router's fingerprint is of"
-    arguments = _texts(identity.get("arguments"))
-    for name, sha256 in _texts(identity.get("argument_files")).items():
-        path = f"{ROUTER_FOLDER}/{PurePosixPath(arguments.get(name, ''))}"
-        if digests.get(path) != sha256:
-            yield f"{path}: is missing, or another file than the one that the router's fingerprint is of"
-
-
-def _spec_problems(router: SubmittedRouter, identity: Mapping[str, Any]) -> Iterator[str]:
-    """Find a spec that names another router than the one that the fingerprint is of, or a file outside."""
     name, _, query = router.spec.partition("?")
-    arguments = dict(parse_qsl(query, keep_blank_values=True))
-    if arguments != _texts(identity.get("arguments")):
+    if dict(parse_qsl(query, keep_blank_values=True)) != known.arguments:
         yield f"the spec {router.spec} has other arguments than the fingerprint is of"
-    if "built-in" in identity:
-        if name != identity["built-in"]:
-            yield f"the spec {router.spec} is not that of the built-in router {identity['built-in']}"
-        return
-    if "artefact" in identity:
-        if (problem := _folder_problem(name)) is not None:
-            yield f"the spec {router.spec} {problem}"
-        return
+    match known:
+        case BuiltInIdentity():
+            yield from _built_in_problems(router, name, known)
+        case TrainedIdentity():
+            yield from _artefact_problems(router, name, known, digests, read)
+        case CodeIdentity():
+            yield from _code_problems(router, name, known, digests)
+
+
+def _built_in_problems(router: SubmittedRouter, name: str, identity: BuiltInIdentity) -> Iterator[str]:
+    if name != identity.name:
+        yield f"the spec {router.spec} is not that of the built-in router {identity.name}"
+    for path in router.files:
+        yield f"{path}: a built-in router has no files"
+
+
+def _code_problems(
+    router: SubmittedRouter, name: str, identity: CodeIdentity, digests: Mapping[str, str]
+) -> Iterator[str]:
+    """Find files that are not those of the fingerprint, and a spec that names another router."""
+    yield from _code_spec_problems(router, name, identity)
+    hashed = {f"{ROUTER_FOLDER}/{inner}": sha256 for inner, sha256 in identity.files.items()}
+    for argument, sha256 in identity.argument_files.items():
+        path = f"{ROUTER_FOLDER}/{PurePosixPath(identity.arguments.get(argument, ''))}"
+        if hashed.setdefault(path, sha256) != sha256:
+            yield f"{path}: the fingerprint is of two contents of it"
+    for path, sha256 in hashed.items():
+        if (found := digests.get(path)) != sha256:
+            what = "is missing" if found is None else "is another file than the one"
+            yield f"{path}: {what} that the router's fingerprint is of"
+    targets = {f"{ROUTER_FOLDER}/{each}" for each in identity.target_files}
+    of_its_own = {f"{ROUTER_FOLDER}/{inner}" for inner in identity.files}
+    if not targets & of_its_own and (identity.kind == "file" or of_its_own or targets & set(router.files)):
+        yield f"{identity.target}: the router's fingerprint is not of the file that the router is in"
+    for path in router.files:
+        if path not in hashed and path not in router.included:
+            yield f"{path}: neither is the router's fingerprint of it, nor does the manifest say that it was included"
+        if PurePosixPath(path).name.casefold() == MANIFEST:
+            yield f"{path}: belongs to a trained router, and the fingerprint is that of another kind of router"
+    for path in router.included:
+        if path in hashed or path not in router.files:
+            yield f"{path}: is said to be included, and is not in the archive or one that the fingerprint is of"
+
+
+def _code_spec_problems(router: SubmittedRouter, name: str, identity: CodeIdentity) -> Iterator[str]:
     target, _, attribute = name.rpartition(":")
-    if identity.get("kind") == "file":
-        if (target, attribute) != (identity.get("target"), identity.get("attribute")):
-            yield f"the spec {router.spec} names another file or class than the fingerprint is of"
-        if f"{ROUTER_FOLDER}/{target}" not in router.files:
-            yield f"the spec {router.spec} names a file that is not among the router's"
-    elif target.endswith(".py") or "/" in name:
-        yield f"the spec {router.spec} names a file, but the fingerprint is that of a module"
-    elif target and (target.removeprefix("trb:"), attribute) != (identity.get("target"), identity.get("attribute")):
-        yield f"the spec {router.spec} names another module or class than the fingerprint is of"
+    is_name = bool(name) and not target and name not in BUILT_IN and "/" not in name and not name.endswith(".py")
+    if identity.kind == "module" and is_name:  # an installed router, by the name that it goes by
+        return
+    prefix = "trb:" if identity.kind == "trb" else ""
+    if (target, attribute) != (f"{prefix}{identity.target}", identity.attribute):
+        yield f"the spec {router.spec} names another {identity.kind} or class than the fingerprint is of"
 
 
 def _folder_in_archive(folder: Path) -> str:
@@ -233,12 +313,19 @@ def _folder_problem(name: str) -> str | None:
 
 
 def _artefact_problems(
-    router: SubmittedRouter, sha256: Any, digests: Mapping[str, str], read: Callable[[str, int], bytes]
+    router: SubmittedRouter,
+    name: str,
+    identity: TrainedIdentity,
+    digests: Mapping[str, str],
+    read: Callable[[str, int], bytes],
 ) -> Iterator[str]:
     """Find what is not as training left it in the folder of a trained router."""
-    folder = f"{ROUTER_FOLDER}/{router.spec.partition('?')[0]}"
+    if (problem := _folder_problem(name)) is not None:
+        yield f"the spec {router.spec} {problem}"
+        return
+    folder = f"{ROUTER_FOLDER}/{name}"
     path = f"{folder}/{MANIFEST}"
-    if digests.get(path) != sha256:
+    if digests.get(path) != identity.artefact:
         yield f"{path}: is missing, or another file than the one that the router's fingerprint is of"
         return
     try:
@@ -249,17 +336,16 @@ def _artefact_problems(
     for name, told in manifest.files.items():
         if digests.get(f"{folder}/{name}") != told:
             yield f"{folder}/{name}: is missing, or another file than the one that was trained"
-    known = {path, *(f"{folder}/{name}" for name in manifest.files)}
-    for name in router.files:
-        if name not in known and not name.startswith(f"{folder}/{WHEELS}/"):
-            yield f"{name}: not part of the trained router, which could read it"
-
-
-def _texts(value: Any) -> dict[str, str]:
-    """Return the texts of an object that a stranger wrote."""
-    if not isinstance(value, dict):
-        return {}
-    return {name: text for name, text in value.items() if isinstance(text, str)}
+    if SEEN not in manifest.files:
+        yield f"{folder}/{SEEN}: the record of what the router was trained on is not part of it; train it again"
+    if manifest.origin == "file" and f"{CODE}/{manifest.target}" not in manifest.files:
+        yield f"{path}: target {shorten(manifest.target, 60)!a} is none of its files below {CODE}/"
+    known = {path, *(f"{folder}/{inner}" for inner in manifest.files)}
+    for each in router.files:
+        if each not in known and not each.startswith(f"{folder}/{WHEELS}/"):
+            yield f"{each}: not part of the trained router, which could read it"
+    if router.included:
+        yield f"{router.included[0]}: is said to be included, and a trained router has all that it needs"
 
 
 def _found(name: str, sha256: str, roots: Sequence[Path]) -> Path:
@@ -279,6 +365,9 @@ def _artefact_files(artefact: Artefact, include: Sequence[str]) -> dict[str, Pat
     if (problem := _folder_problem(name)) is not None:
         raise UsageError(f"{folder}: {name!r} {problem}; rename the folder")
     wheels = sorted(artefact.wheels.glob(f"*{_WHEEL}")) if artefact.wheels is not None else []
+    for path in (folder / WHEELS, *wheels):
+        if path.is_symlink() or (path in wheels and not path.is_file()):
+            raise UsageError(f"{path} is a link or no file: a submission has plain files; put the wheel itself there")
     inner = [MANIFEST, *artefact.manifest.files, *(f"{WHEELS}/{wheel.name}" for wheel in wheels)]
     return {f"{ROUTER_FOLDER}/{name}/{each}": folder / each for each in inner}
 
@@ -307,6 +396,8 @@ def _find_included(glob: str, root: Path) -> dict[str, Path]:
         for each in inside:
             if each.is_symlink():
                 raise UsageError(f"--include {glob}: {each} is a link; a submission has plain files")
+            if each.name.casefold() == MANIFEST:
+                raise UsageError(f"--include {glob}: {each} is of a trained router: submit the folder as the router")
             if each.is_file() and "__pycache__" not in each.parts:
                 found[f"{ROUTER_FOLDER}/{each.relative_to(root).as_posix()}"] = each
             if len(found) > _MOST_INCLUDED:

@@ -15,6 +15,9 @@ MOST_SEEN_BYTES = 32 * 2**20
 MOST_SKETCHES = 100_000
 """Maximum number of first messages in all of them together."""
 
+UNRECORDED = "what the router was trained on is its own word (training), so nobody can tell whether it was trained on"
+"""The beginning of the reason why a check is none; what it is scored on follows."""
+
 
 @dataclass(frozen=True)
 class TrainedRouter:
@@ -30,7 +33,7 @@ def read_trained_routers(archive: Archive) -> list[TrainedRouter]:
     """Read what the trained routers among a submission's files say about their training; nothing else of them is read.
 
     Raises:
-        ValueError: a file is not what training writes, or all are larger than together they may be.
+        ValueError: a file is missing or is not what training writes, or all are larger than together they may be.
         ArchiveError: data is damaged.
     """
     found: list[TrainedRouter] = []
@@ -39,8 +42,10 @@ def read_trained_routers(archive: Archive) -> list[TrainedRouter]:
     for name in sorted(archive.sizes):
         folder, _, base = name.rpartition("/")
         seen_file = f"{folder}/{SEEN}"
-        if base != MANIFEST or not name.startswith(f"{ROUTER_FOLDER}/") or seen_file not in archive.sizes:
+        if base != MANIFEST or not name.startswith(f"{ROUTER_FOLDER}/"):
             continue
+        if seen_file not in archive.sizes:
+            raise ValueError(f"{seen_file}: missing, and without it nobody can tell what the router was trained on")
         try:
             manifest = parse_manifest(archive.read(name, MOST_MANIFEST_BYTES))
         except ValueError as error:
