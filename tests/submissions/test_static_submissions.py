@@ -201,6 +201,18 @@ def test_other_predictions_are_found(
     assert failed(verify(forge(packed, tmp_path / "forged.zip", files=files))) == checks
 
 
+def test_compiled_code_is_not_taken_for_source(packed: Path, tmp_path: Path) -> None:
+    name = "router/__pycache__/limits.cpython-311.pyc"
+
+    def include(manifest: dict[str, Any]) -> None:
+        manifest["router"]["files"] = sorted([*manifest["router"]["files"], name])
+        manifest["router"]["included"] = [name]
+
+    ran = verify(forge(packed, tmp_path / "forged.zip", files={name: b"x"}, manifest=include))
+    assert failed(ran) == {"router-files"}
+    assert "is compiled code" in reasons(ran, "router-files")
+
+
 @pytest.mark.parametrize(
     "files",
     [

@@ -235,6 +235,9 @@ def compare_identity(
         return
     if (made := fingerprint(identity)) != router.fingerprint:
         yield f"the fingerprint is {router.fingerprint}, what it is said to be of has {made}"
+    compiled = [name for name in router.files if "__pycache__" in name.split("/") or name.endswith((".pyc", ".pyo"))]
+    if compiled:
+        yield f"{compiled[0]}: is compiled code, which Python would run in place of the source that one can read"
     below = {path for path in digests if path.startswith(f"{ROUTER_FOLDER}/")}
     if strange := sorted(below ^ set(router.files)):
         yield f"{strange[0]}: is in the archive or in the router's list of files, and not in both"
