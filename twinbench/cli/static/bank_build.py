@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 
-from static_track.banks.embedded_names import EMBEDDED
 from twinbench.cli import INTERRUPTED
 from twinbench.cli.dynamic.options import ClusterOptions
 from twinbench.cli.option_groups import expand_option_groups
@@ -219,6 +218,8 @@ def _table(built: BuildResult) -> Table:
     ]
     if built.tiers_not_executed:
         notes.append(f"no candidate, so no label: {', '.join(built.tiers_not_executed)}")
+    from static_track.banks.embedded_names import EMBEDDED
+
     # Rebuilt from its recordings, an embedded bank has a name that is reserved for what ships.
     name = f"{manifest['name']}-rebuilt" if manifest["name"] in EMBEDDED else manifest["name"]
     notes.append(f"next: twinbench bank import {built.directory} --name {name}")
