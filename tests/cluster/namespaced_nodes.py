@@ -22,6 +22,8 @@ import pytest
 
 from tests.cluster.ray_head import ENVIRONMENT, RayHead, ray_head_running
 from tests.timing import HANG_S
+from twinbench.causes import CausedError
+from twinbench.containers.engine import Engine
 
 CASES_AT_ONCE = 2
 
@@ -90,6 +92,16 @@ class NamespacedNode:
         with contextlib.suppress(OSError):
             return (self.folder / "ray.log").read_text("utf-8", "replace")
         return ""
+
+    def connect(self, seconds: float = HANG_S) -> Engine:
+        """A connection to its engine, once that answers."""
+        limit = time.monotonic() + seconds
+        while True:
+            try:
+                return Engine.connect(self.engine_address)
+            except CausedError:
+                assert time.monotonic() < limit, self.engine_address
+                time.sleep(0.05)
 
     def processes(self, name: str) -> list[psutil.Process]:
         """Its processes of a name."""

@@ -22,7 +22,6 @@ from tests.cluster.ray_head import ENVIRONMENT, RayHead
 from tests.containers.running import loses_connections
 from tests.dynamic_track.live import Done, until
 from twinbench.calls.journal import read_journal
-from twinbench.causes import CausedError
 from twinbench.containers.base_image import BASE_IMAGE
 from twinbench.containers.engine import Engine
 from twinbench.containers.labels import NODE_LEASE
@@ -110,24 +109,9 @@ def check(runs: Path, done: subprocess.Popen[str], expected: Results) -> str:
     return err
 
 
-def engine_of(node: NamespacedNode) -> Engine:
-    """A connection to a node's engine, once it answers."""
-    found: list[Engine] = []
-
-    def answers() -> bool:
-        try:
-            found.append(Engine.connect(node.engine_address))
-        except CausedError:
-            return False
-        return True
-
-    until(answers, 120)
-    return found[0]
-
-
 def remove_stopped(node: NamespacedNode) -> None:
     """Remove what a machine has left that went down as a whole, of which nothing may run."""
-    with engine_of(node) as engine:
+    with node.connect(120) as engine:
         for container in engine.client.containers.list(all=True, filters={"label": NODE_LEASE}, ignore_removed=True):
             assert container.status != "running"
             container.remove(force=True)
@@ -136,7 +120,7 @@ def remove_stopped(node: NamespacedNode) -> None:
 def containers_on(node: NamespacedNode) -> int:
     """How many containers of runs are on a node; -1 if its engine does not answer."""
     try:
-        with engine_of(node) as engine:
+        with node.connect(120) as engine:
             return len(engine.client.containers.list(all=True, filters={"label": NODE_LEASE}, ignore_removed=True))
     except (DockerException, OSError):
         return -1
@@ -161,7 +145,7 @@ def cluster(engine: Engine, expected: Results) -> Iterator[Cluster]:
     wanted = [BASE_IMAGE, *(tag for tag in tags if any(task.partition("__")[2] in tag for task in TASKS))]
     with nodes_running(MACHINES) as (head, nodes):
         for node in nodes:
-            engine_of(node).close()
+            node.connect(120).close()
             with subprocess.Popen(["docker", "save", *wanted], stdout=subprocess.PIPE) as saving:
                 load = ["docker", "--host", node.engine_address, "load", "--quiet"]
                 subprocess.run(load, stdin=saving.stdout, check=True, capture_output=True)

@@ -33,7 +33,6 @@ from tests.dynamic_track.live import (
 )
 from tests.images import import_image
 from tests.scripted.server import ScriptedServer
-from twinbench.causes import CausedError
 from twinbench.containers.engine import Engine
 from twinbench.containers.labels import NODE_LEASE
 
@@ -47,7 +46,7 @@ MACHINES = 3
 @pytest.fixture(scope="module")
 def machines(engine: Engine) -> Iterator[tuple[RayHead, dict[NamespacedNode, Engine]]]:
     with nodes_running(MACHINES) as (head, nodes):
-        connected = {node: connect(node) for node in nodes}
+        connected = {node: node.connect() for node in nodes}
         import_image(engine, IMAGE, with_testbed(tiny_file_system()))
         content = b"".join(
             engine.client.images.get(IMAGE).save(named=True)
@@ -56,20 +55,6 @@ def machines(engine: Engine) -> Iterator[tuple[RayHead, dict[NamespacedNode, Eng
         for each in connected.values():
             each.client.images.load(content)
         yield head, connected
-
-
-def connect(node: NamespacedNode) -> Engine:
-    found: list[Engine] = []
-
-    def answers() -> bool:
-        try:
-            found.append(Engine.connect(node.engine_address))
-        except CausedError:
-            return False
-        return True
-
-    until(answers)
-    return found[0]
 
 
 def at_work(engine: Engine) -> int:
