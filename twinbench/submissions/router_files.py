@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qsl
 
-from twinbench.display.wording import format_count, shorten
+from twinbench.display.wording import format_count
 from twinbench.errors import UsageError
 from twinbench.fingerprint import fingerprint, sha256_file
-from twinbench.plugins.artefact import MOST_MANIFEST_BYTES, SEEN, WHEELS, Artefact, parse_manifest
-from twinbench.plugins.artefact_names import CODE, MANIFEST
+from twinbench.plugins.artefact import MOST_MANIFEST_BYTES, WHEELS, Artefact, parse_manifest
+from twinbench.plugins.artefact_names import MANIFEST
 from twinbench.plugins.loading import LoadedRouter
 from twinbench.plugins.spec import RouterSpec, parse_spec
 from twinbench.routers.registry import BUILT_IN
@@ -339,10 +339,6 @@ def _artefact_problems(
     for name, told in manifest.files.items():
         if digests.get(f"{folder}/{name}") != told:
             yield f"{folder}/{name}: is missing, or another file than the one that was trained"
-    if SEEN not in manifest.files:
-        yield f"{folder}/{SEEN}: the record of what the router was trained on is not part of it; train it again"
-    if manifest.origin == "file" and f"{CODE}/{manifest.target}" not in manifest.files:
-        yield f"{path}: target {shorten(manifest.target, 60)!a} is none of its files below {CODE}/"
     known = {path, *(f"{folder}/{inner}" for inner in manifest.files)}
     for each in router.files:
         if each not in known and not each.startswith(f"{folder}/{WHEELS}/"):
@@ -368,9 +364,6 @@ def _artefact_files(artefact: Artefact, include: Sequence[str]) -> dict[str, Pat
     if (problem := _folder_problem(name)) is not None:
         raise UsageError(f"{folder}: {name!r} {problem}; rename the folder")
     wheels = sorted(artefact.wheels.glob(f"*{_WHEEL}")) if artefact.wheels is not None else []
-    for path in (folder / WHEELS, *wheels):
-        if path.is_symlink() or (path in wheels and not path.is_file()):
-            raise UsageError(f"{path} is a link or no file: a submission has plain files; put the wheel itself there")
     inner = [MANIFEST, *artefact.manifest.files, *(f"{WHEELS}/{wheel.name}" for wheel in wheels)]
     return {f"{ROUTER_FOLDER}/{name}/{each}": folder / each for each in inner}
 
