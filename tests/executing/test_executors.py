@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -203,6 +204,26 @@ def test_stop_raises_for_what_it_was_called_for_whoever_calls_it(first: str) -> 
         executor.run([1], work, lambda *_: None, refuse)
     pressing.join()
     assert type(raised.value.__context__) is (KeyboardInterrupt if first == "the interrupt" else ValueError)
+
+
+def test_an_interrupt_that_does_not_wake_the_waiting_thread_is_noticed_soon() -> None:
+    """A signal that comes just before a wait begins does not end it; nor does one that another thread receives."""
+    interrupted, noticed = threading.Event(), list[bool]()
+
+    def work(_job: int, _place: None) -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+        time.sleep(0.3)  # by then the thread that runs the test waits
+        os.kill(os.getpid(), signal.SIGINT)
+        noticed.append(interrupted.wait(10))
+
+    executor: AnyExecutor = Threads({None: 1}, interrupt=interrupted.set)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            executor.run([1], work, lambda *_: None, stop_nothing)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    assert noticed == [True]
 
 
 @pytest.mark.parametrize("workers", [0, -1])

@@ -12,6 +12,9 @@ from typing import Generic
 from twinbench.errors import TwinbenchError
 from twinbench.executing.executor import Place, require_workers
 
+LONGEST_WAIT_S = 1.0
+"""Longest wait of the main thread at a time: a signal that comes just before a wait is only handled after it."""
+
 
 class NoPlaceError(TwinbenchError):
     """No place takes jobs, and none joined in time."""
@@ -132,19 +135,19 @@ class Places(Generic[Place]):
             self.release(place)
 
     def wait(self) -> None:
-        """Wait for a change; the caller holds ``changed``.
+        """Wait for a change, or for a moment; the caller holds ``changed`` and looks again afterwards.
 
         Raises:
             NoPlaceError: there is no place, and none joined in time.
         """
         if self._workers or self._wait_s is None:
-            self.changed.wait()
+            self.changed.wait(LONGEST_WAIT_S)
             return
         left_s = self._empty_since + self._wait_s - time.monotonic()
         if left_s <= 0:
             reason = self._explain()
             raise NoPlaceError(f"no place for cases in {self._wait_s:g} s" + (f": {reason}" if reason else ""))
-        self.changed.wait(left_s)
+        self.changed.wait(min(left_s, LONGEST_WAIT_S))
 
     def wait_for_first(self) -> None:
         """Wait until there is a place.

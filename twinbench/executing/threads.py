@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Generic
 
 from twinbench.executing.executor import Job, Place, Result, require_workers, stop_nothing
-from twinbench.executing.places import NoPlaceError, Places
+from twinbench.executing.places import LONGEST_WAIT_S, NoPlaceError, Places
 
 
 def _never_lost(_place: object, _result: object) -> bool:
@@ -173,7 +173,7 @@ class _ThreadRun(Generic[Job, Place]):
                     if not (self._waiting or self._running):
                         return
                     if self._running:
-                        self._changed.wait()
+                        self._changed.wait(LONGEST_WAIT_S)
                     else:
                         self._places.wait()
             known.update(new)
@@ -202,7 +202,7 @@ class _ThreadRun(Generic[Job, Place]):
         """Wait until no job is running."""
         with self._changed:
             while self._running:
-                self._changed.wait()
+                self._changed.wait(LONGEST_WAIT_S)
         for thread in self._threads:
             if thread.ident is not None:  # a thread whose start was interrupted ends by itself
                 thread.join()

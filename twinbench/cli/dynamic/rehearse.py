@@ -288,7 +288,7 @@ def serve(
 ) -> None:
     """Serve the simulated models as an OpenAI-compatible gateway on this machine, until interrupted."""
     import os
-    import threading
+    import time
 
     from dynamic_track.rehearsal.provider import Faults, SimulatedModels, simulated_provider
     from dynamic_track.rehearsal.simulation import known_tasks
@@ -307,7 +307,8 @@ def serve(
     with simulated_provider(models, manifest, api_key=key, port=port) as server:
         typer.echo(server.api_base)
         typer.echo(f"simulated models of {manifest.name}; end with Ctrl-C", err=True)
-        threading.Event().wait()
+        while True:
+            time.sleep(1)  # not one long wait: a signal that comes just before a wait would only be noticed after it
 
 
 @app.command(name="skills")
