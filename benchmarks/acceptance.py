@@ -30,6 +30,8 @@ class Part:
     alone: bool = False
     """Whether nothing may run beside a test."""
     variables: dict[str, str] = field(default_factory=dict)
+    chosen: str = ""
+    """The expression of names that chooses among them; empty: all."""
 
     def command(self, workers: int) -> list[str]:
         """The command that runs the part."""
@@ -44,6 +46,7 @@ class Part:
             "faulthandler_timeout=2400",
             "-m",
             self.marked,
+            *(["-k", self.chosen] if self.chosen else []),
             *self.paths,
         ]
 
@@ -68,7 +71,33 @@ PARTS = {
         ["tests/outcomes", "tests/simulations/test_outcomes.py"],
     ),
     "runs": Part("live runs: killed, poisoned, stopped", _LONG, ["tests/dynamic_track/running"]),
-    "machines": Part("runs on three machines, of which one is lost", _LONG, ["tests/cluster"]),
+    "machines": Part(
+        "runs on three machines, of which one is lost; all tasks beside threads",
+        f"{_LONG} and not disaster",
+        ["tests/cluster"],
+        alone=True,
+    ),
+    "machines-lost": Part(
+        "six tasks on three machines, of which one is lost, or gives up Ray, at ten moments",
+        f"{_LONG} and disaster",
+        ["tests/cluster/test_disasters.py"],
+        chosen="raylet or link",
+        alone=True,
+    ),
+    "machines-hung": Part(
+        "six tasks on three machines, of which one has an engine that hangs, at ten moments",
+        f"{_LONG} and disaster",
+        ["tests/cluster/test_disasters.py"],
+        chosen="engine",
+        alone=True,
+    ),
+    "machines-killed": Part(
+        "six tasks on three machines: the driver killed, or a machine that joins, at ten moments",
+        f"{_LONG} and disaster",
+        ["tests/cluster/test_disasters.py"],
+        chosen="driver or joins",
+        alone=True,
+    ),
     "rehearsals": Part(
         "all tasks of our own, labels by execution, exports, audits",
         _LONG,

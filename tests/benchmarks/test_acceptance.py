@@ -16,6 +16,8 @@ from benchmarks.repeat import Run
 from tests.conftest import ROOT
 from tests.examples import ALL_VARIABLE, examples
 
+LONG = "acceptance and not alone"
+"""How the expressions of markers begin that choose long tests by their folders."""
 SUITE = """
 import pathlib
 HERE = pathlib.Path(__file__).parent
@@ -33,16 +35,29 @@ def pytest_terminal_summary(terminalreporter, config):
 """
 
 
-def test_every_folder_of_tests_is_in_one_part_that_may_run_beside_others() -> None:
-    beside = [
-        part for part in acceptance.PARTS.values() if not part.alone and part.marked == acceptance.PARTS["runs"].marked
-    ]
-    paths = Counter(path for part in beside for path in part.paths)
+def test_every_folder_of_tests_is_in_one_part() -> None:
+    of_folders = [part for part in acceptance.PARTS.values() if part.marked.startswith(LONG) and not part.chosen]
+    paths = Counter(path for part in of_folders for path in part.paths)
     assert set(paths.values()) == {1}
     for file in (ROOT / "tests").rglob("test_*.py"):
         inside = [path for path in paths if file.is_relative_to(ROOT / path)]
         assert len(inside) == 1, file
     assert all((ROOT / path).exists() for part in acceptance.PARTS.values() for path in part.paths)
+
+
+def test_every_disaster_is_in_one_part() -> None:
+    collected = subprocess.run(
+        [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "disaster", "tests/cluster"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    tests = [line for line in collected.stdout.splitlines() if "::" in line]
+    assert len(tests) == 5
+    chosen = [part.chosen.split(" or ") for part in acceptance.PARTS.values() if part.chosen]
+    for test in tests:
+        assert sum(any(word in test for word in words) for words in chosen) == 1, test
 
 
 def test_an_unknown_part_is_wrong_usage_and_all_are_named() -> None:

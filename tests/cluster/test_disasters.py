@@ -174,6 +174,7 @@ def hang_engine(node: NamespacedNode) -> None:
     node.signal_all("dockerd", signal.SIGSTOP)
 
 
+@pytest.mark.disaster
 @pytest.mark.parametrize("strike", [lose_raylet, lose_link, hang_engine], ids=["raylet", "link", "engine"])
 def test_a_machine_that_is_lost_at_any_moment_changes_no_result(
     strike: Callable[[NamespacedNode], None],
@@ -215,6 +216,7 @@ def put_back(node: NamespacedNode, strike: Callable[[NamespacedNode], None]) -> 
     until(lambda: containers_on(node) == 0, 120)
 
 
+@pytest.mark.disaster
 def test_a_driver_that_is_killed_at_any_moment_goes_on_to_the_same_results(
     tmp_path: Path, cluster: Cluster, expected: Results, undisturbed_s: float
 ) -> None:
@@ -235,6 +237,7 @@ def test_a_driver_that_is_killed_at_any_moment_goes_on_to_the_same_results(
         )
 
 
+@pytest.mark.disaster
 def test_a_machine_that_joins_at_any_moment_changes_no_result(
     tmp_path: Path, cluster: Cluster, expected: Results, undisturbed_s: float
 ) -> None:
