@@ -85,7 +85,7 @@ class NodeActor:
                 return {"name": name, "refused": f"no Docker engine answers at {self._socket} ({error})"}
             self._start_janitor()
             self._server = TunnelServer(
-                str(ray.util.get_node_ip_address()),  # type: ignore[no-untyped-call]
+                str(ray.util.get_node_ip_address()),
                 self._secret,
                 self._admitted,
                 {DOCKER: self._serve_docker, MEASURE: self._serve_measure, WATCH: self._serve_watch},

@@ -166,12 +166,13 @@ def _load_litellm() -> ModuleType:
     os.environ["PYTHON_DOTENV_DISABLED"] = "1"
     import litellm
 
+    loaded: ModuleType = litellm
     litellm.suppress_debug_info = True
     litellm.telemetry = False
     litellm.turn_off_message_logging = True
     for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy", "openai"):
         logging.getLogger(name).disabled = True  # at debug level they log prompts
-    return litellm
+    return loaded
 
 
 def _check_base(api_base: str) -> str:
