@@ -24,11 +24,10 @@ from tests.examples import thinned
 from twinbench.calls.journal import Journal, read_journal
 from twinbench.calls.packing import unpack
 from twinbench.errors import JournalError
-from twinbench.reading import input_files
+from twinbench.reading import input_files, strict_json
 from twinbench.reading.input_files import MAX_ROW_BYTES
 from twinbench.reading.numbered import NumberedRow
 from twinbench.reading.rows import file_rows
-from twinbench.reading.strict_json import MAX_VALUES
 from twinbench.storage.store import Store
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the peak of memory is read from /proc")
@@ -299,13 +298,17 @@ def test_what_is_packed_as_well_as_banks_are_may_be_of_any_size(
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
-def test_a_row_of_too_many_values_is_refused_and_commas_in_texts_are_none(tmp_path: Path, name: str) -> None:
+def test_a_row_of_too_many_values_is_refused_and_commas_in_texts_are_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    assert strict_json.MAX_VALUES == 4_000_000
+    monkeypatch.setattr(strict_json, "MAX_VALUES", most := 40_000)
     start, end = (b"[", b"]") if name == "a.json" else (b"", b"")
     path = tmp_path / name
-    path.write_bytes(start + b"[" + b"0," * (2 * MAX_VALUES + 1) + b"0]" + end)
+    path.write_bytes(start + b"[" + b"0," * (2 * most + 1) + b"0]" + end)
     (refused,) = file_rows(path)
-    assert "has more than 4,000,000 values" in str(refused)
-    path.write_bytes(start + b'["' + b',\\"' * (2 * MAX_VALUES + 1) + b'"]' + end)
+    assert "has more than 40,000 values" in str(refused)
+    path.write_bytes(start + b'["' + b',\\"' * (2 * most + 1) + b'"]' + end)
     (read,) = file_rows(path)
     assert isinstance(read, NumberedRow)
 

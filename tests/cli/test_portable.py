@@ -98,6 +98,7 @@ def test_the_block_is_in_force(workshop: Path) -> None:
     assert "No module named 'fcntl' (blocked)" in done.stderr
 
 
+@pytest.mark.acceptance
 def test_the_static_track_works_without_posix(workshop: Path) -> None:
     assert "Nothing was downloaded or spent." in run(workshop, "demo").succeeded().text
 

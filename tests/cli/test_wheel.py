@@ -16,6 +16,7 @@ import twinbench as tb
 from static_track.banks.embedded_names import DEFAULT_BANK
 from tests.banks import a_trajectory, import_rows
 from tests.cli.commands import Ran
+from tests.sharing import made_once
 from twinbench.storage.store import STORE_VARIABLE, Store
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -37,21 +38,27 @@ def built(kind: str, source: Path, target: Path) -> Path:
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     """The wheel, built by way of the source distribution, as the index would hold them."""
-    folder = tmp_path_factory.mktemp("built")
-    with tarfile.open(built("sdist", CHECKOUT, folder)) as archive:
-        archive.extractall(folder, filter="data")
-    (source,) = (path for path in folder.iterdir() if path.is_dir())
-    return zipfile.ZipFile(built("wheel", source, folder))
+
+    def build(folder: Path) -> None:
+        with tarfile.open(built("sdist", CHECKOUT, folder)) as archive:
+            archive.extractall(folder, filter="data")
+        (source,) = (path for path in folder.iterdir() if path.is_dir())
+        built("wheel", source, folder)
+
+    (file,) = made_once(tmp_path_factory, "wheel", build).glob("*.whl")
+    return zipfile.ZipFile(file)
 
 
 @pytest.fixture(scope="module")
 def installed(wheel: zipfile.ZipFile, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that the wheel was installed into."""
-    target = tmp_path_factory.mktemp("installed")
-    options = ("--quiet", "--no-deps", "--no-index", "--target", str(target))
-    install = [sys.executable, "-m", "pip", "install", *options, str(wheel.filename)]
-    subprocess.run(install, check=True, capture_output=True, timeout=120)
-    return target
+
+    def install(target: Path) -> None:
+        options = ("--quiet", "--no-deps", "--no-index", "--target", str(target))
+        command = [sys.executable, "-m", "pip", "install", *options, str(wheel.filename)]
+        subprocess.run(command, check=True, capture_output=True, timeout=120)
+
+    return made_once(tmp_path_factory, "installed", install)
 
 
 def run(installed: Path, cwd: Path, *arguments: str, **environment: str) -> Ran:
@@ -103,6 +110,7 @@ def test_the_wheel_carries_every_module_and_nothing_of_the_checkout_beside(wheel
     assert not [name for name in names if name.endswith(".parquet") and not name.startswith(published)]
 
 
+@pytest.mark.acceptance
 def test_the_demo_works_from_the_wheel(installed: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
 
@@ -137,6 +145,7 @@ def test_manifests_and_published_scores_come_with_the_wheel(installed: Path, tmp
     assert [(each["name"], each["outcomes"]) for each in tables["tables"]] == [("openhands-verified", 17_000)]
 
 
+@pytest.mark.acceptance
 @pytest.mark.skipif(sys.platform != "linux", reason="the folder for user data has another name elsewhere")
 def test_without_a_checkout_the_store_is_in_the_users_data(installed: Path, tmp_path: Path) -> None:
     listed = run(installed, tmp_path, "bank", "list", XDG_DATA_HOME=str(tmp_path / "data")).succeeded()

@@ -57,6 +57,7 @@ SPOILED = {
 IN_THE_SUITE = ("bash removed", "accounts are FIFOs")
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize(
     "how", [how if how in IN_THE_SUITE else pytest.param(how, marks=pytest.mark.acceptance) for how in SPOILED]
 )

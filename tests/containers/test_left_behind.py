@@ -80,6 +80,7 @@ def test_folders_of_processes_that_ended_are_removed_and_no_others(temporary: Pa
     assert sorted(path.name for path in temporary.iterdir()) == ["twinbench-link", "twinbench-of-somebody"]
 
 
+@pytest.mark.acceptance
 def test_the_next_verification_removes_what_a_killed_one_left(
     tmp_path: Path, temporary: Path, engine: Engine, base_image: str
 ) -> None:

@@ -57,6 +57,7 @@ def test_an_engine_without_images_is_said_to_have_none(second: SecondEngine) -> 
         assert (found.subject, found.status) == (TINY, Status.passed)
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_an_engine_that_is_restarted_in_the_middle_of_a_command_is_no_result(
     how: signal.Signals, second: SecondEngine

@@ -99,6 +99,7 @@ def banked(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
     return store
 
 
+@pytest.mark.acceptance
 def test_a_bank_is_scored_as_in_default_isolation(strict: StrictIsolation, embedded_store: Store, write: Write) -> None:
     spec = f"{write(GOOD)}?salt=3"
     with Bank.open(DEFAULT_BANK, embedded_store) as bank:
@@ -110,6 +111,7 @@ def test_a_bank_is_scored_as_in_default_isolation(strict: StrictIsolation, embed
         assert scores[0].score == scores[1].score
 
 
+@pytest.mark.acceptance
 def test_decisions_and_fingerprint_are_the_same_each_time(strict: StrictIsolation, banked: Store, write: Write) -> None:
     spec = write(GOOD)
     runs = []

@@ -7,6 +7,7 @@ import pytest
 from docs.make_plot import PLOT, plot_text
 
 
+@pytest.mark.acceptance
 @pytest.mark.slow
 def test_the_plot_is_what_the_command_draws() -> None:
     assert plot_text() == PLOT.read_text("utf-8")

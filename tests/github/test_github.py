@@ -16,6 +16,7 @@ import yaml
 
 from tests.banks import a_trajectory, write_jsonl
 from tests.github.steps import ACTION, ROOT, WORKFLOWS, Runner, load, steps_of
+from tests.sharing import made_once
 from twinbench.storage.store import Store
 
 needs_bash = pytest.mark.skipif(sys.platform == "win32", reason="the steps are for bash")
@@ -84,7 +85,10 @@ def git(folder: Path, *arguments: str) -> str:
 @pytest.fixture(scope="module")
 def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the first step installs twinbench: once for all, dependencies being those of this environment."""
-    temporary = tmp_path_factory.mktemp("tools")
+    return made_once(tmp_path_factory, "tools-of-the-action", install_tools) / "twinbench"
+
+
+def install_tools(temporary: Path) -> None:
     install = steps_of(load(ACTION))[1]
     site = next(path for path in map(Path, sys.path) if path.name == "site-packages")
     # The step makes it whole.
@@ -95,7 +99,6 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert runner.run(install, PIP_NO_DEPS="1", PIP_NO_BUILD_ISOLATION="0", PIP_NO_INDEX="1", **first_python()) == 0, (
         runner.log
     )
-    return temporary / "twinbench"
 
 
 def first_python() -> dict[str, str]:
@@ -137,6 +140,7 @@ def act(repository: Path, tmp_path: Path, tools: Path, event: dict[str, str], **
     return 0, runner
 
 
+@pytest.mark.acceptance
 @needs_bash
 def test_a_router_is_scored_beside_its_version_before(repository: Path, tmp_path: Path, tools: Path) -> None:
     before = git(repository, "rev-parse", "HEAD^")
@@ -196,6 +200,7 @@ def test_an_input_is_never_a_command(repository: Path, tmp_path: Path, tools: Pa
         assert not [line for line in runner.log.splitlines() if line.startswith("::set-output")]
 
 
+@pytest.mark.acceptance
 @needs_bash
 def test_a_shallow_checkout_fetches_what_it_compares_with(repository: Path, tmp_path: Path, tools: Path) -> None:
     before = git(repository, "rev-parse", "HEAD^")
@@ -223,6 +228,7 @@ def requirements_step() -> Any:
     return step
 
 
+@pytest.mark.acceptance
 @needs_bash
 def test_what_a_router_needs_is_installed_beside_twinbench(repository: Path, tmp_path: Path, tools: Path) -> None:
     (repository / "requirements.txt").write_text("# a comment alone: nothing is fetched in a test\n")

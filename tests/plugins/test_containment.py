@@ -133,6 +133,7 @@ def test_what_a_router_given_up_on_did_is_not_kept(banked: Store, write_router: 
     assert "was stopped after too many failures in a row: route raised LookupError: down" in kept.err
 
 
+@pytest.mark.acceptance
 def test_other_limits_and_another_environment_are_another_run(
     banked: Store, write_router: WriteRouter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,6 +179,7 @@ def test_nothing_is_left_of_a_killed_run(victim: str, banked: Store, mark: str) 
     assert until(lambda: not any(Path(folder).parent.exists() for folder in folders))
 
 
+@pytest.mark.acceptance
 def test_an_impatient_person_waits_for_no_decision(banked: Store, mark: str) -> None:
     router = hostile("failing", "Loops")
     command = [str(SCRIPT), "static", "score", router, "--bank", "bank", "--plugin-env", MARK_VARIABLE]

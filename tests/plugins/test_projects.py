@@ -174,6 +174,7 @@ class MyLearner:
 """
 
 
+@pytest.mark.acceptance
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_decisions_from_file_installed_name_and_artefact(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -283,6 +283,7 @@ REHEARSED = ["Raises", "ReturnsModel", "RaisesAtThree"]
 """Of all, those that a rehearsal is tried on where it has to be short."""
 
 
+@pytest.mark.acceptance
 @pytest.mark.usefixtures("rehearsal_images")
 def test_a_rehearsal_tells_the_same(tmp_path: Path) -> None:
     assert_rehearsed([way for way in FAILING if way.router in REHEARSED], tmp_path)

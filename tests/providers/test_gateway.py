@@ -610,6 +610,7 @@ def test_a_placeholder_for_a_key_changes_no_answer() -> None:
 # Loading
 
 
+@pytest.mark.acceptance
 def test_litellm_is_loaded_by_the_first_fetches_alone_and_says_nothing() -> None:
     program = """
 import sys

@@ -150,6 +150,7 @@ def combined(bank: Bank) -> list[float | None]:
     return [entry.score.scores["combined"] for entry in Evaluator(bank, no_cache=True).board([]).entries]
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize("same_content", [True, False])
 def test_of_two_imports_under_one_name_exactly_one_wins(*, same_content: bool, start: Start, store: Store) -> None:
     banks = [rows(3), rows(3) if same_content else rows(4)]

@@ -127,6 +127,7 @@ class Prints:
 """
 
 
+@pytest.mark.acceptance
 def test_what_a_failing_router_printed_is_shown_however_many_folds_run_at_once(bank: Bank, tmp_path: Path) -> None:
     path = tmp_path / "prints.py"
     path.write_text(PRINTS)

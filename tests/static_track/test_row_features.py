@@ -116,6 +116,7 @@ def test_they_are_read_once_and_again_only_where_the_file_is_no_good(bank: Bank)
     assert not path.exists()
 
 
+@pytest.mark.acceptance
 def test_sentence_embeddings_are_read_once_for_routers_that_use_them(
     bank: Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_model_is_remembered: None
 ) -> None:

@@ -123,6 +123,7 @@ def test_patches_are_graded_and_cases_replayed_and_run_again(workshop: Workshop,
 # Honest runs of every making
 
 
+@pytest.mark.acceptance
 def test_a_run_that_was_widened_and_resumed_passes(workshop: Workshop) -> None:
     workshop.run("widened")
     workshop.run("widened", only=MEDIUM)
@@ -133,6 +134,7 @@ def test_a_run_that_was_widened_and_resumed_passes(workshop: Workshop) -> None:
     assert failed(report) == set()
 
 
+@pytest.mark.acceptance
 def test_a_run_that_was_killed_and_went_on_passes(workshop: Workshop, killing: Victims) -> None:
     run = workshop.folder / "killed"
     with ScriptedServer(solving(workshop.tasks)) as server:
@@ -205,6 +207,7 @@ def test_scaled_usage_is_found(workshop: Workshop, spoilt: Path) -> None:
     assert "tokens" in failed(workshop.verify(workshop.pack(spoilt)))
 
 
+@pytest.mark.acceptance
 def test_usage_that_is_scaled_within_bounds_is_found_by_a_rerun(
     workshop: Workshop, spoilt: Path, tmp_path: Path
 ) -> None:
@@ -267,6 +270,7 @@ def test_another_verdict_in_some_files_is_found(workshop: Workshop, spoilt: Path
     assert failed(workshop.verify(workshop.pack(spoilt))) == {"case-file"}
 
 
+@pytest.mark.acceptance
 def test_responses_of_another_run_are_found(workshop: Workshop, ran: Path, packed: Path, spoilt: Path) -> None:
     assert "reused-trace" in failed(workshop.verify(packed, "--against", spoilt))
     assert "reused-trace" in failed(workshop.verify(packed, "--against", packed))
@@ -375,6 +379,7 @@ def test_a_verdict_that_was_never_given_is_found_by_grading(
     assert failed(workshop.verify(file, "--replay", "1")) == {"replay"}
 
 
+@pytest.mark.acceptance
 def test_decisions_of_another_router_are_found_by_a_replay(workshop: Workshop, tmp_path: Path) -> None:
     """The router decides by a file that is not handed in."""
     flag = tmp_path / "flag"

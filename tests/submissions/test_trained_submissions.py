@@ -356,6 +356,7 @@ def test_a_folder_with_the_name_of_another_router_gets_one_of_its_own(model: Pat
     assert (ran.code, "has all that it needs" in ran.err) == (2, True)
 
 
+@pytest.mark.acceptance
 def test_a_run_on_tasks_that_it_was_trained_on_is_recognised(
     tmp_path: Path, rehearsal: Sequence[Task], monkeypatch: pytest.MonkeyPatch
 ) -> None:

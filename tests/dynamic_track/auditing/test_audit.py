@@ -60,6 +60,7 @@ from tests.dynamic_track.live import (
 from tests.examples import examples, thinned
 from tests.runs import a_pool
 from tests.scripted.server import ScriptedServer
+from tests.sharing import made_once
 from twinbench.calls.journal import JOURNAL_FILE, Journal, read_journal
 from twinbench.calls.lines import End, NumberedLine
 from twinbench.calls.packing import pack, unpack
@@ -82,10 +83,12 @@ class Asks:
 @pytest.fixture(scope="module")
 def rehearsed(tmp_path_factory: pytest.TempPathFactory, rehearsal: Sequence[Task]) -> Path:
     """Two routers on two cases each, by simulated models."""
-    runs = tmp_path_factory.mktemp("rehearsed") / "runs"
-    only = ("--only", EASY, "--only", MEDIUM)
-    twinbench("rehearse", "round-robin", "always-high", *only, "--runs", runs, "--json").succeeded()
-    return runs
+
+    def rehearse(folder: Path) -> None:
+        only = ("--only", EASY, "--only", MEDIUM)
+        twinbench("rehearse", "round-robin", "always-high", *only, "--runs", folder / "runs", "--json").succeeded()
+
+    return made_once(tmp_path_factory, "audited", rehearse) / "runs"
 
 
 def run_of(runs: Path, router: str) -> Path:
@@ -221,6 +224,7 @@ def test_checks_are_a_table_for_programs(turns: Path, tmp_path: Path, form: str)
     assert "cost_usd" in reason
 
 
+@pytest.mark.acceptance
 def test_runs_against_a_gateway_are_clean(
     tmp_path: Path, rehearsal: Sequence[Task], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -245,6 +249,7 @@ def test_runs_against_a_gateway_are_clean(
         assert found(run) == {}
 
 
+@pytest.mark.acceptance
 def test_a_run_that_was_killed_and_continued_is_clean(
     tmp_path: Path, rehearsal: Sequence[Task], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -300,6 +305,7 @@ def test_a_run_that_was_killed_is_incomplete_and_clean_once_it_went_on(
     assert found(run) == {}
 
 
+@pytest.mark.acceptance
 @pytest.mark.usefixtures("key")
 def test_trials_and_merged_runs_are_clean(tmp_path: Path, rehearsal: Sequence[Task]) -> None:
     runs = []
@@ -320,6 +326,7 @@ def test_trials_and_merged_runs_are_clean(tmp_path: Path, rehearsal: Sequence[Ta
     assert found(merged).keys() == {"chain"}
 
 
+@pytest.mark.acceptance
 def test_five_real_runs_are_clean(tmp_path: Path, shared: Path) -> None:
     """212 calls of a real model behind a real gateway, with its real cache."""
     pool = a_pool(tmp_path / "gemini.toml", "google/gemini-3-pro-preview")

@@ -109,6 +109,7 @@ def test_executions_share_what_they_have_in_common(tmp_path: Path, engine: Engin
     assert (trial.resolved, trial.steps, trial.cost_usd) == (seed.passed, len(seed.steps), seed.cost_usd)
 
 
+@pytest.mark.acceptance
 @with_images
 def test_what_was_ended_goes_on_and_nothing_is_paid_twice(tmp_path: Path, engine: Engine) -> None:
     task = f"{EASY}@0"
@@ -162,6 +163,7 @@ def test_what_was_ended_goes_on_and_nothing_is_paid_twice(tmp_path: Path, engine
         assert executor.execute(task, SECOND, 0).passed
 
 
+@pytest.mark.acceptance
 @with_images
 def test_an_observation_that_is_not_repeated_is_found_out(tmp_path: Path, engine: Engine) -> None:
     task = f"{EASY}@0"

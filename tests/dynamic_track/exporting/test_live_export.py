@@ -31,6 +31,7 @@ from tests.cli.commands import Ran, files, twinbench
 from tests.dynamic_track.live import EASY, KEY, KEY_VARIABLE, live, rewritten, said, solving, step_of, until
 from tests.reports.chromium import chromium
 from tests.scripted.server import ScriptedServer
+from tests.sharing import made_once
 from twinbench.calls.journal import read_journal
 from twinbench.calls.lines import TrialRestart
 from twinbench.calls.recording import RecordedAttempt, RecordedRouterCall
@@ -45,11 +46,14 @@ WHOLE = "half of a pair: \ufffd"
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory, rehearsal: Sequence[Task]) -> Path:
     """A rehearsal of two cases, of which one is resolved; a fifth of the attempts fail."""
-    runs = tmp_path_factory.mktemp("exported") / "runs"
-    only = ("--only", EASY, "--only", MEDIUM)
-    (done,) = twinbench("rehearse", "round-robin", *only, "--runs", runs, "--faults", "0.2", "--json").json["runs"]
-    assert (done["resolved"], done["unresolved"]) == (1, 1)
-    return Path(done["run"])
+
+    def rehearse(folder: Path) -> None:
+        words = ("round-robin", "--only", EASY, "--only", MEDIUM, "--faults", "0.2", "--json")
+        (done,) = twinbench("rehearse", *words, "--runs", folder / "runs").json["runs"]
+        assert (done["resolved"], done["unresolved"]) == (1, 1)
+
+    (plan,) = made_once(tmp_path_factory, "exported", rehearse).rglob("plan.json")
+    return plan.parent
 
 
 @pytest.fixture

@@ -118,6 +118,7 @@ def test_doctor_lists_how_tasks_grade_here(tmp_path: Path, rehearsal: Sequence[T
     assert [check["subject"] for check in content["checks"] if check["name"] == "grades"] == [CASE]
 
 
+@pytest.mark.acceptance
 def test_doctor_names_tasks_that_do_not_grade(tmp_path: Path, rehearsal: Sequence[Task]) -> None:
     task = next(task for task in rehearsal if task.id == CASE)
     never = {**task.to_row(), "instance_id": "never", "FAIL_TO_PASS": ["tests/test_agenda.py::test_that_is_not_there"]}

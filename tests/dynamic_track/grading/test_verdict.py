@@ -205,6 +205,7 @@ def test_infrastructure_gives_no_verdict(engine: Engine, rehearsal: Sequence[Tas
         assert CAUSES[cause].outcome_class is OutcomeClass.infra
 
 
+@pytest.mark.acceptance
 def test_many_are_graded_at_once_in_the_order_of_the_tasks(
     engine: Engine, rehearsal: Sequence[Task], verdicts: VerdictStore
 ) -> None:

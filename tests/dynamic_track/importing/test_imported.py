@@ -363,6 +363,7 @@ def test_the_tables_can_be_written_to_a_file(tmp_path: Path, pool: Path, form: s
     assert b"b__b-2" in (tmp_path / "again").read_bytes()
 
 
+@pytest.mark.acceptance
 @pytest.mark.slow
 @pytest.mark.parametrize("style", thinned(["tool", "text"], 2))
 def test_a_run_of_the_installed_package_is_recorded_replays_and_becomes_a_bank(

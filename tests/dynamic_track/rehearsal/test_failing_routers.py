@@ -127,6 +127,7 @@ def test_routers_that_fail_stand_below_the_table_and_the_exit_code_says_so(
     assert "do not have verdicts on the same cases" not in page.read_text("utf-8")
 
 
+@pytest.mark.acceptance
 def test_a_run_against_the_server_says_that_its_models_are_simulated(
     tmp_path: Path, routers: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

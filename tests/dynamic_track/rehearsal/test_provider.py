@@ -125,6 +125,7 @@ def test_a_sure_model_solves_a_task_by_its_right_edit(tmp_path: Path) -> None:
     assert done.commands[-1] == SUBMIT_COMMAND
 
 
+@pytest.mark.acceptance
 @pytest.mark.drawn
 def test_without_its_right_edit_no_skill_makes_it(tmp_path: Path) -> None:
     task = known_as(EASY)

@@ -94,6 +94,7 @@ def test_a_rehearsal_gives_run_directories_a_score_and_a_table(tmp_path: Path) -
     assert done.case["steps"] == len(done.fields("decision")), "what is finished was not run again"
 
 
+@pytest.mark.acceptance
 def test_the_same_seed_gives_the_same_run_and_a_replay_is_equal(tmp_path: Path) -> None:
     first = rehearsed(tmp_path / "a", "round-robin", "random", only=[EASY], more=["--seed", "7"])
     second = rehearsed(tmp_path / "b", "round-robin", "random", only=[EASY], more=["--seed", "7", "--workers", "1"])
@@ -160,6 +161,7 @@ def without_right(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.acceptance
 def test_with_the_right_edit_taken_out_no_skill_solves_a_task(tmp_path: Path) -> None:
     folder = without_right(tmp_path / "repo")
     options = ["--tasks", str(folder)]
@@ -170,6 +172,7 @@ def test_with_the_right_edit_taken_out_no_skill_solves_a_task(tmp_path: Path) ->
     assert any(each["runs"][0]["resolved"] for each in solved)
 
 
+@pytest.mark.acceptance
 def test_faults_cost_attempts_and_change_no_decision(tmp_path: Path) -> None:
     plain = rehearsed(tmp_path / "plain", "round-robin", only=[MEDIUM])["runs"][0]
     faulty = rehearsed(tmp_path / "faulty", "round-robin", only=[MEDIUM], more=["--faults", "0.3:429,500,cut"])

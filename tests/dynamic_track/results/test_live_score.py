@@ -34,6 +34,7 @@ from tests.dynamic_track.live import (
     step_of,
 )
 from tests.scripted.server import ScriptedServer
+from tests.sharing import made_once
 from twinbench.storage.manifest_files import live_manifest
 from twinbench.storage.store import Store
 
@@ -58,7 +59,7 @@ class Runs:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory, rehearsal: Sequence[Task]) -> Runs:
-    folder = tmp_path_factory.mktemp("runs")
+    """Two runs of six cases, of two routers."""
     solved = solving(rehearsal)
 
     def priced(asked: ReceivedRequest) -> Reply:
@@ -78,12 +79,15 @@ def runs(tmp_path_factory: pytest.TempPathFactory, rehearsal: Sequence[Task]) ->
         return said(f"echo {SENTINEL}", usage=usage) if weak else MessageReply(reply.text, reply.calls, usage=usage)
 
     every = [word for name in SIX for word in ("--only", name)]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(KEY_VARIABLE, KEY)
-        for router, name in (("always-low", "low"), ("round-robin?tiers=mid_high:high", "turns")):
-            with ScriptedServer(priced) as server:
-                live(server.api_base, folder / name, *every, "--workers", "3", only="", router=router).succeeded()
-    return Runs(folder)
+
+    def run_both(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(KEY_VARIABLE, KEY)
+            for router, name in (("always-low", "low"), ("round-robin?tiers=mid_high:high", "turns")):
+                with ScriptedServer(priced) as server:
+                    live(server.api_base, folder / name, *every, "--workers", "3", only="", router=router).succeeded()
+
+    return Runs(made_once(tmp_path_factory, "scored-runs", run_both))
 
 
 def scored(*paths: Path, code: int = 0, more: Sequence[str] = ()) -> Any:
@@ -183,6 +187,7 @@ def test_prices_that_might_be_bill_the_raw_usage_again(runs: Runs, tmp_path: Pat
     assert (refused.code, LOW in refused.err) == (2, True)
 
 
+@pytest.mark.acceptance
 def test_cases_without_a_verdict_are_named_or_left_out(runs: Runs, tmp_path: Path) -> None:
     lost = tmp_path / "lost"
     shutil.copytree(runs.low, lost)

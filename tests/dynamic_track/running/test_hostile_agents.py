@@ -68,6 +68,7 @@ def run_all(agents: Mapping[str, HostileAgent], run: Path, pool: Path, task: Tas
     assert ran.code == 0, ran.err
 
 
+@pytest.mark.acceptance
 def test_agents_that_destroy_their_containers_end_by_their_own_doing(
     tmp_path: Path, pool: Path, rehearsal: Sequence[Task], engine: Engine
 ) -> None:

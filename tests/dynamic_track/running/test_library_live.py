@@ -16,6 +16,7 @@ from tests.cli.commands import twinbench
 from tests.containers.running import ours
 from tests.dynamic_track.live import EASY, by_step, gold, named, said, until
 from tests.scripted.server import ScriptedServer
+from tests.sharing import made_once
 from twinbench.containers.engine import Engine
 from twinbench.errors import TwinbenchError, UsageError
 
@@ -25,26 +26,29 @@ ONLY = tb.TaskChoice(only=(EASY,))
 @pytest.fixture(scope="module")
 def run_dir(tmp_path_factory: pytest.TempPathFactory, rehearsal: Sequence[Task], engine: Engine) -> Path:
     """A run of one case that is solved, made by the library."""
-    folder = tmp_path_factory.mktemp("library") / "run"
-    script = by_step([said(command) for command in gold(named(rehearsal, EASY))])
-    told: list[str] = []
-    with ScriptedServer(script) as server:
-        summary = tb.run(
-            "always-high",
-            ONLY,
-            run=folder,
-            api_base=server.api_base,
-            run_usd="20",
-            progress=lambda what, _done, _of: told.append(what),
-        )
-    assert summary.score.count("resolved") == 1
-    assert summary.to_dict() == summary.to_json()
-    assert summary.to_dict()["run"] == str(folder)
-    assert [(row["id"], row["counts"]) for row in summary.records()] == [(EASY, "resolved")]
-    assert told, "progress is told"
-    return folder
+
+    def run(folder: Path) -> None:
+        script = by_step([said(command) for command in gold(named(rehearsal, EASY))])
+        told: list[str] = []
+        with ScriptedServer(script) as server:
+            summary = tb.run(
+                "always-high",
+                ONLY,
+                run=folder / "run",
+                api_base=server.api_base,
+                run_usd="20",
+                progress=lambda what, _done, _of: told.append(what),
+            )
+        assert summary.score.count("resolved") == 1
+        assert summary.to_dict() == summary.to_json()
+        assert summary.to_dict()["run"] == str(folder / "run")
+        assert [(row["id"], row["counts"]) for row in summary.records()] == [(EASY, "resolved")]
+        assert told, "progress is told"
+
+    return made_once(tmp_path_factory, "run-of-the-library", run) / "run"
 
 
+@pytest.mark.acceptance
 def test_a_run_scores_and_audits_as_the_commands_say(run_dir: Path) -> None:
     assert tb.audit(run_dir).to_dict() == twinbench("dynamic", "audit", run_dir, "--json").succeeded().json
     score = tb.score_run(run_dir).to_json()
@@ -94,6 +98,7 @@ def test_patches_are_graded(rehearsal: Sequence[Task], tmp_path: Path) -> None:
     assert (empty.resolved, empty.infra) == (0, 0)
 
 
+@pytest.mark.acceptance
 @pytest.mark.usefixtures("engine")
 def test_a_rehearsal_can_be_widened_and_compared_on_what_is_shared(tmp_path: Path) -> None:
     """Models are the same whichever tasks are chosen."""

@@ -174,6 +174,7 @@ def collected(engine: Engine, run: str) -> None:
     assert kept_containers(engine, run) == []
 
 
+@pytest.mark.acceptance
 def test_a_run_killed_while_a_server_hangs_goes_on(
     tmp_path: Path, engine: Engine, killing: Victims, wholes: Callable[[bool], Whole]
 ) -> None:
@@ -370,6 +371,7 @@ GRADING = ["rehearse"]
 OTHERS = ["grade patches", "doctor", "grade a run", "replay", "score in strict isolation"]
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize("what", [*GRADING, *(pytest.param(each, marks=pytest.mark.acceptance) for each in OTHERS)])
 def test_other_commands_that_hold_containers_end_by_a_signal_too(
     what: str, tmp_path: Path, engine: Engine, rehearsal: Sequence[Task], killing: Victims

@@ -101,6 +101,7 @@ def test_a_case_pays_for_its_routers_questions_and_its_replay_for_nothing(
         assert replayed(done.run, *more).succeeded().json == {"cases": 1, "equal": 1, "differences": []}
 
 
+@pytest.mark.acceptance
 def test_a_replay_names_a_question_that_is_another_one(tmp_path: Path, rehearsal: Sequence[Task], asks: str) -> None:
     done = Done(tmp_path / "run")
     with ScriptedServer(solving(rehearsal)) as server:
@@ -140,6 +141,7 @@ def test_a_case_killed_within_a_decision_goes_on_and_pays_for_no_question_twice(
     assert replayed(done.run, "--route").succeeded().json["equal"] == 1
 
 
+@pytest.mark.acceptance
 def test_a_cap_that_a_question_reaches_ends_the_case_and_a_higher_one_goes_on(
     tmp_path: Path, rehearsal: Sequence[Task], asks: str
 ) -> None:

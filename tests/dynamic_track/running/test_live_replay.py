@@ -36,6 +36,7 @@ from tests.dynamic_track.live import (
     said,
 )
 from tests.scripted.server import ScriptedServer
+from tests.sharing import made_once
 from twinbench.calls.journal import JOURNAL_FILE
 from twinbench.containers.engine import Engine
 
@@ -58,15 +59,17 @@ class Recorded:
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory, rehearsal: Sequence[Task]) -> Recorded:
     """A solved case of three steps by three models, with a failed attempt."""
-    folder = tmp_path_factory.mktemp("recorded")
-    (folder / "routers.py").write_text(ROUTERS, "utf-8")
-    router = f"{folder / 'routers.py'}:Turns"
-    look, apply, submit = gold(named(rehearsal, EASY))
-    replies: list[Reply] = [said(f"{look}; date; mktemp"), server_error(), said(apply), said(submit)]
-    with pytest.MonkeyPatch.context() as patch, ScriptedServer(replies) as server:
-        patch.setenv(KEY_VARIABLE, KEY)
-        live(server.api_base, folder / "run", router=router).succeeded()
-    return Recorded(folder, router)
+
+    def record(folder: Path) -> None:
+        (folder / "routers.py").write_text(ROUTERS, "utf-8")
+        look, apply, submit = gold(named(rehearsal, EASY))
+        replies: list[Reply] = [said(f"{look}; date; mktemp"), server_error(), said(apply), said(submit)]
+        with pytest.MonkeyPatch.context() as patch, ScriptedServer(replies) as server:
+            patch.setenv(KEY_VARIABLE, KEY)
+            live(server.api_base, folder / "run", router=f"{folder / 'routers.py'}:Turns").succeeded()
+
+    folder = made_once(tmp_path_factory, "recorded", record)
+    return Recorded(folder, f"{folder / 'routers.py'}:Turns")
 
 
 def difference(done: Done, *more: str) -> dict[str, Any]:
@@ -93,6 +96,7 @@ def test_a_copy_elsewhere_is_equal_and_asks_nobody(
     assert files(done.run) == before
 
 
+@pytest.mark.acceptance
 def test_a_router_that_lies_elsewhere_now_can_be_named(
     tmp_path: Path, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,6 +229,7 @@ def test_a_case_file_that_claims_something_else_is_found(tmp_path: Path, recorde
     assert (found["what"], found["recorded"], found["replayed"]) == (field, claimed[field], truth)
 
 
+@pytest.mark.acceptance
 def test_cases_that_did_not_end_well_are_replayed_to_their_ends(tmp_path: Path, rehearsal: Sequence[Task]) -> None:
     (tmp_path / "routers.py").write_text(ROUTERS, "utf-8")
     odd = f"{tmp_path / 'routers.py'}:Odd?how="

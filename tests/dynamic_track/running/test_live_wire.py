@@ -181,6 +181,7 @@ def _text(message: Mapping[str, Any]) -> str:
     return content if isinstance(content, str) else "".join(block["text"] for block in content)
 
 
+@pytest.mark.acceptance
 def test_the_session_header_is_opaque_and_a_trials_own(tmp_path: Path, rehearsal: Sequence[Task]) -> None:
     cases = [task.id for task in rehearsal[:2]]
     fails = True

@@ -86,6 +86,7 @@ def test_an_answer_that_cannot_be_read_is_a_format_error_that_is_billed(
     assert replayed(run).succeeded().json
 
 
+@pytest.mark.acceptance
 def test_ids_are_made_where_a_model_gives_none_or_one_twice(tmp_path: Path, rehearsal: Sequence[Task]) -> None:
     run = tmp_path / "run"
 
@@ -131,6 +132,7 @@ ESCAPED = "".join(f"\\u{ord(char):04x}" for char in KEY)
 """The key, every character of it in digits."""
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize("nested", [False, True], ids=["a message", "a command"])
 def test_the_key_in_escapes_lands_in_no_file(tmp_path: Path, rehearsal: Sequence[Task], nested: bool) -> None:
     run = tmp_path / "run"

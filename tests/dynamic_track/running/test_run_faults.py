@@ -86,6 +86,7 @@ def test_a_full_disk_is_a_cause_of_its_own_and_the_run_goes_on_with_more_room(
         assert live(server.api_base, run).succeeded().json["resolved"] == 1
 
 
+@pytest.mark.acceptance
 def test_a_container_that_is_killed_is_a_cause_of_its_own_and_the_case_goes_on(
     tmp_path: Path, rehearsal: Sequence[Task], engine: Engine
 ) -> None:

@@ -64,6 +64,7 @@ def essence(run: Path) -> dict[str, Any]:
     return {f"{case['id']}/{case['trial']}": {name: case[name] for name in kept} for case in cases}
 
 
+@pytest.mark.acceptance
 def test_many_workers_come_to_the_same_as_one_and_call_the_router_serially(
     tmp_path: Path, rehearsal: Sequence[Task], engine: Engine
 ) -> None:
@@ -91,6 +92,7 @@ def test_many_workers_come_to_the_same_as_one_and_call_the_router_serially(
     assert replayed(tmp_path / "many").succeeded().json["equal"] == 3
 
 
+@pytest.mark.acceptance
 def test_a_cap_that_sixteen_workers_try_to_break_holds(tmp_path: Path, rehearsal: Sequence[Task]) -> None:
     script = dear(*(said("ls") for _ in range(6)), said(LEAVES))
     words = ("--workers", "16", "--trials", "6", "--grade", "none")
@@ -111,6 +113,7 @@ def test_a_cap_that_sixteen_workers_try_to_break_holds(tmp_path: Path, rehearsal
     assert settled == Decimal(str(more.json["spend_usd"]))
 
 
+@pytest.mark.acceptance
 def test_a_pilot_is_widened_and_pays_nothing_again(tmp_path: Path, rehearsal: Sequence[Task]) -> None:
     with ScriptedServer(solving(rehearsal)) as server:
         pilot = live(server.api_base, tmp_path / "run", "--only", THREE[0], only=THREE[1]).succeeded().json
@@ -124,6 +127,7 @@ def test_a_pilot_is_widened_and_pays_nothing_again(tmp_path: Path, rehearsal: Se
     assert [(len(each["cases"]), each["workers"]) for each in sittings] == [(2, 1), (3, 3)]
 
 
+@pytest.mark.acceptance
 def test_every_trial_of_a_case_has_its_directory_and_another_number_is_another_run(
     tmp_path: Path, rehearsal: Sequence[Task]
 ) -> None:
@@ -138,6 +142,7 @@ def test_every_trial_of_a_case_has_its_directory_and_another_number_is_another_r
     assert "trials was 3, is now 2" in refused.err
 
 
+@pytest.mark.acceptance
 def test_shards_are_merged_into_one_run_and_other_plans_are_refused(tmp_path: Path, rehearsal: Sequence[Task]) -> None:
     parts = [tmp_path / "one", tmp_path / "two"]
     with ScriptedServer(solving(rehearsal)) as server:
@@ -187,6 +192,7 @@ def test_a_dry_run_asks_nobody_and_says_what_may_be_spent(tmp_path: Path, rehear
     assert "nothing was run" in twinbench(*text).succeeded().text
 
 
+@pytest.mark.acceptance
 def test_a_run_may_be_graded_later_and_again(tmp_path: Path, rehearsal: Sequence[Task]) -> None:
     run = tmp_path / "run"
     with ScriptedServer(solving(rehearsal)) as server:

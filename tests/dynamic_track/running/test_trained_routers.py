@@ -58,6 +58,7 @@ def test_a_router_is_not_run_on_tasks_that_it_was_trained_on(model: Path, tmp_pa
     assert unmarked["identity"]["router"]["spec"] == str(model)
 
 
+@pytest.mark.acceptance
 @pytest.mark.usefixtures("rehearsal")
 def test_what_is_run_all_the_same_says_so_everywhere_and_can_be_replayed(model: Path, tmp_path: Path) -> None:
     marked, runs = f"{model} (in-sample)", tmp_path / "runs"

@@ -35,6 +35,7 @@ from tests.dynamic_track.live import (
     solving,
 )
 from tests.scripted.server import ScriptedServer
+from tests.sharing import made_once
 from twinbench.calls.journal import JOURNAL_FILE, Journal
 from twinbench.calls.routed import RoutedCall
 from twinbench.causes import Cause
@@ -127,6 +128,7 @@ def test_what_nobody_foresaw_in_any_layer_ends_its_case_alone_and_is_tried_again
     assert engine.client.containers.list(all=True, filters=filters, ignore_removed=True) == []
 
 
+@pytest.mark.acceptance
 def test_a_patch_whose_grading_nobody_foresaw_has_no_verdict_and_the_others_have_theirs(
     tmp_path: Path, rehearsal: Sequence[Task], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,6 +225,7 @@ def run_ungraded(api_base: str, run: Path, *more: str) -> Ran:
     return all_six(api_base, run, "--grade", "none", *more, usd="900")
 
 
+@pytest.mark.acceptance
 def test_three_cases_in_a_row_lost_to_one_cause_stop_the_run_before_all_are_lost(
     tmp_path: Path, rehearsal: Sequence[Task]
 ) -> None:
@@ -249,6 +252,7 @@ def test_many_workers_lose_no_more_than_what_is_in_flight(tmp_path: Path, rehear
     assert 3 <= ran.json["infra"] <= len(server.completions) <= 3 + workers - 1
 
 
+@pytest.mark.acceptance
 def test_what_succeeded_before_the_run_was_continued_shows_nothing_of_now(
     tmp_path: Path, rehearsal: Sequence[Task]
 ) -> None:
@@ -259,6 +263,7 @@ def test_what_succeeded_before_the_run_was_continued_shows_nothing_of_now(
     assert (ran.code, ran.json["infra"], ran.json["stopped"] is not None) == (1, 3, True)
 
 
+@pytest.mark.acceptance
 def test_a_rehearsal_whose_declared_faults_lose_cases_runs_them_all(tmp_path: Path, rehearsal: Sequence[Task]) -> None:
     words = ("--limit", "4", "--runs", str(tmp_path), "--faults", "0.99:500", "--json")
     ran = twinbench("rehearse", "always-low", *words)
@@ -348,8 +353,10 @@ def test_a_run_whose_journal_is_lost_is_refused_and_left_as_it_is(
 @pytest.fixture(scope="module")
 def lost_run(tmp_path_factory: pytest.TempPathFactory, rehearsal: Sequence[Task]) -> Path:
     """A run of one case that has ended."""
-    run = tmp_path_factory.mktemp("lost") / "run"
-    with ScriptedServer(by_step([said(LEAVES)])) as server, pytest.MonkeyPatch.context() as patch:
-        patch.setenv(KEY_VARIABLE, KEY)
-        live(server.api_base, run).succeeded()
-    return run
+
+    def run(folder: Path) -> None:
+        with ScriptedServer(by_step([said(LEAVES)])) as server, pytest.MonkeyPatch.context() as patch:
+            patch.setenv(KEY_VARIABLE, KEY)
+            live(server.api_base, folder / "run").succeeded()
+
+    return made_once(tmp_path_factory, "lost", run) / "run"

@@ -452,6 +452,7 @@ print(json.dumps({"name": found.name, "source": found.source, "ids": [task.id fo
     )
 
 
+@pytest.mark.acceptance
 def test_the_hub_is_asked_for_the_test_split_and_its_copy_does_without_the_hub(tmp_path: Path, verified: str) -> None:
     rows = verified_rows()
     parts = [Path(write_rows(tmp_path / f"{start}.parquet", rows[start : start + 250])) for start in (0, 250)]
@@ -487,6 +488,7 @@ def test_rows_of_the_hub_are_refused_by_their_file(tmp_path: Path) -> None:
     assert f"ContentError: {VERIFIED}@{COMMIT}/test.parquet, row 2, field version: is empty" in done.stderr
 
 
+@pytest.mark.acceptance
 def test_an_id_that_stands_twice_in_the_parts_of_a_data_set_names_both(tmp_path: Path) -> None:
     part = Path(write_rows(tmp_path / "part.parquet", [a_row()])).read_bytes()
     with dataset_hub(VERIFIED, {"data/test-0.parquet": part, "data/test-1.parquet": part}) as hub:

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from dynamic_track.rehearsal.replies import MessageReply
 from dynamic_track.rehearsal.server import ReceivedRequest
 from static_track.construction.turns.programs import Programs
@@ -18,6 +20,7 @@ TEST = "from answer import double\nassert double(4) == 8, f'double(4) gave {doub
 GOOD = "Sure:\n```python\ndef double(n):\n    return 2 * n\n```"
 
 
+@pytest.mark.acceptance
 def test_a_function_passes_its_test_or_fails_it_whatever_it_does(engine: Engine, base_image: str) -> None:
     from static_track.construction.turns.checks.program import Program
     from static_track.construction.turns.evaluating import Answer

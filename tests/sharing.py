@@ -1,0 +1,32 @@
+"""What is made once for all the processes of a test session, since making it takes seconds in each."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that the first process of the session that needs it fills; all of them read it, and none changes it.
+
+    Args:
+        factory: pytest's temporary folders.
+        name: the folder's name, unique among all tests.
+        make: fills the empty folder.
+    """
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / f"once-{name}"
+    with folder.with_suffix(".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        made = folder.with_suffix(".made")
+        if not made.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of a process that failed in the middle
+            folder.mkdir()
+            make(folder)
+            made.touch()
+    return folder
