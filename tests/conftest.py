@@ -174,7 +174,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """Leave what every test shares out of the search for garbage."""
-    gc.collect()
     gc.freeze()
 
 
