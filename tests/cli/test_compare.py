@@ -142,6 +142,7 @@ def test_the_summary_shows_no_number_as_zero_that_is_not_zero(tmp_path: Path) ->
     assert "0.0000" not in text
 
 
+@pytest.mark.acceptance
 def test_the_summary_explains_no_column_that_it_has_not(tmp_path: Path) -> None:
     summary = tmp_path / "summary.md"
     whole = ("static", "score", "always-low", "--bank", "rehearsal", "--resamples", "0")

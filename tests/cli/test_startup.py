@@ -84,6 +84,7 @@ def test_a_score_imports_no_litellm_and_no_large_library_for_its_intervals(embed
     assert loaded & {"litellm", "scipy", "statsmodels", "pandas", "pyarrow"} == set()
 
 
+@pytest.mark.acceptance
 def test_the_default_pattern_of_commands_in_text_is_the_packages_and_loads_no_litellm() -> None:
     from dynamic_track.running.agent import _default_pattern, _quiet_import
 

@@ -121,6 +121,7 @@ def test_the_demo_works_from_the_wheel(installed: Path, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
 
 
+@pytest.mark.acceptance
 def test_the_wheel_is_what_ran_there(installed: Path, tmp_path: Path) -> None:
     code = "import json, twinbench, static_track; print(json.dumps([twinbench.__file__, static_track.__file__]))"
 

@@ -77,6 +77,7 @@ def test_a_test_that_leaves_a_container_behind_fails(
     assert cases(engine, mine) == []
 
 
+@pytest.mark.acceptance
 def test_what_a_killed_worker_leaves_is_removed_and_told_of(
     tmp_path: Path, mine: str, engine: Engine, base_image: str
 ) -> None:

@@ -41,6 +41,7 @@ def load_tiny(connected: Engine) -> None:
         import_image(connected, TINY, tiny_file_system())
 
 
+@pytest.mark.acceptance
 def test_an_engine_without_images_is_said_to_have_none(second: SecondEngine) -> None:
     with second.connect() as empty:
         for image in empty.client.images.list():

@@ -136,6 +136,7 @@ def test_interleaved_sessions_are_decided_as_in_this_process(strict: StrictIsola
         assert lived(router, interleaved) == lived(Stateful(), interleaved)
 
 
+@pytest.mark.acceptance
 def test_a_restart_goes_on_with_the_whole_prefix(strict: StrictIsolation, write: Write) -> None:
     told: list[Any] = []
     with undescribed(write(DIES), strict) as router:
@@ -441,6 +442,7 @@ def test_no_engine_is_said_before_anything_is_scored(
     assert ran.err.startswith("error: no Docker engine answers (")
 
 
+@pytest.mark.acceptance
 def test_an_image_without_python_is_said(engine: Engine, strict: StrictIsolation, write: Write) -> None:
     image = f"twinbench-test-{uuid.uuid4().hex[:8]}:python"
     mine = {NAMESPACE: container_namespace()}
@@ -481,6 +483,7 @@ def test_a_folder_of_another_user_is_read_as_that_user(strict: StrictIsolation, 
         assert router.route(a_call()).rationale == "12345"
 
 
+@pytest.mark.acceptance
 def test_a_careful_umask_is_no_obstacle(strict: StrictIsolation, write: Write) -> None:
     spec = write(GOOD)
     before = os.umask(0o077)
@@ -491,6 +494,7 @@ def test_a_careful_umask_is_no_obstacle(strict: StrictIsolation, write: Write) -
         os.umask(before)
 
 
+@pytest.mark.acceptance
 def test_a_container_that_is_removed_from_outside_is_an_error_of_the_row(
     engine: Engine, strict: StrictIsolation, write: Write
 ) -> None:

@@ -95,6 +95,7 @@ def test_what_writes_to_standard_error_behind_good_answers_takes_no_memory(stric
         assert [asked(router, "s", step) for step in range(1, 30)] == ["low"] * 29
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize("name", thinned(FOUND, 2))
 def test_what_was_found_to_run_on_is_ended_at_its_limit(name: str, strict: StrictIsolation, shared: Path) -> None:
     spec = f"{shared / 'found/routers/drip.py'}:{name}"
@@ -133,6 +134,7 @@ DESCRIBING = [
 ]
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize(("script", "message"), thinned(DESCRIBING, 4), ids=["drips", "floods", "floods errors", "cut"])
 def test_an_image_that_describes_no_router_is_said_in_time(
     script: str, message: str, engine: Engine, strict: StrictIsolation, monkeypatch: pytest.MonkeyPatch

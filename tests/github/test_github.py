@@ -183,6 +183,7 @@ def test_a_router_is_scored_beside_its_version_before(repository: Path, tmp_path
     assert "::notice title=Score my router::There is no such commit" in runner.log
 
 
+@pytest.mark.acceptance
 @needs_bash
 def test_an_input_is_never_a_command(repository: Path, tmp_path: Path, tools: Path) -> None:
     hostile = "x.py:M$(touch ran)`touch ran`; touch ran; \"'|touch ran\n::set-output name=a::b"

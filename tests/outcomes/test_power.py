@@ -218,6 +218,7 @@ def test_the_auc_is_that_of_all_pairs_within_strata() -> None:
     assert stratified_auc(scores, np.ones(80, np.intp), strata) is None
 
 
+@pytest.mark.acceptance
 def test_the_issue_s_text_predicts_next_to_nothing(shared: Path) -> None:
     """AUCs of the four models of the pool, with all of a repository on one side."""
     text = shared / "tasks" / "swebench_verified.jsonl.gz"

@@ -100,6 +100,7 @@ def test_a_router_that_always_fails_is_given_up_on_and_the_run_says_so(
     assert [one or other for one, other in zip(failed, left, strict=True)] == [True] * 24
 
 
+@pytest.mark.acceptance
 def test_a_router_that_fails_on_every_row_of_a_short_bank_has_failed_too_and_is_not_kept(
     store: Store, write_router: WriteRouter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -223,6 +223,7 @@ def test_a_failed_import_removes_the_folders_of_a_store_that_was_not_there(store
     assert not store.root.exists()
 
 
+@pytest.mark.acceptance
 def test_readers_are_not_blocked_by_an_import_and_keep_what_they_opened(start: Start, store: Store) -> None:
     old = import_rows(rows(3), store)
     with opened(store) as before:

@@ -299,6 +299,7 @@ def test_other_prices_are_found(workshop: Workshop, ran: Path, packed: Path, spo
     assert failed(workshop.verify(forge(file, tmp_path / "other.zip", files=dict(pools)))) == {"pool"}
 
 
+@pytest.mark.acceptance
 def test_another_router_is_found(workshop: Workshop, packed: Path, tmp_path: Path) -> None:
     other = write_router(tmp_path / "other").replace(":Mine", ":Mine?at=3")
     ran = pack(other, tmp_path / "x.zip", "--run", workshop.folder / "ran")

@@ -136,6 +136,7 @@ def test_the_whole_folder_is_handed_in_and_verified_where_the_split_is_not_known
     assert (tmp_path / "again.zip").read_bytes() == packed.read_bytes()
 
 
+@pytest.mark.acceptance
 def test_it_is_asked_again_from_its_folder(packed: Path, engine: Engine) -> None:
     ran = verify(packed, ask="all")
     assert failed(ran) == set()
@@ -199,6 +200,7 @@ def test_other_files_than_training_left_are_found(packed: Path, tmp_path: Path, 
     assert "not called" in reasons(ran, "decisions")
 
 
+@pytest.mark.acceptance
 def test_wheels_go_in_and_have_to_be_sound(model: Path, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     shutil.copytree(model, folder)

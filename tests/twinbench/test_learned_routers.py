@@ -113,6 +113,7 @@ def test_what_sees_less_beats_the_best_constant(planted: tuple[list[Trajectory],
     assert differences.mean() > 2 * differences.std() / np.sqrt(len(differences))
 
 
+@pytest.mark.acceptance
 def test_nothing_is_found_where_labels_are_shuffled() -> None:
     lessons = trajectories(plant(SEED + 1, ROWS // 2, shuffled=True).rows)
     constant = best_constant(lessons)
@@ -276,6 +277,7 @@ def test_what_was_trained_decides_alike_in_this_process_and_from_its_folder(
                 assert first == second
 
 
+@pytest.mark.acceptance
 def test_a_built_in_router_is_trained_by_its_name(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     import_rows(plant(SEED, 90).rows, store)

@@ -731,6 +731,7 @@ def test_answers_that_are_billed_for_less_than_was_said_are_found(dear: Path) ->
     assert finding["value"] < 0.5
 
 
+@pytest.mark.acceptance
 def test_a_model_that_was_measured_is_held_closer(tmp_path: Path, shared: Path) -> None:
     """Five real runs, scaled by 0.75 and 1.3: what any tokenizer might make of them, but not this model's."""
     pool = live_manifest(str(a_pool(tmp_path / "gemini.toml", "google/gemini-3-pro-preview")))
@@ -1015,6 +1016,7 @@ def test_a_response_that_answers_twice_is_found(dear: Path) -> None:
     assert {"reused-trace", "trajectory"} <= found(dear).keys()
 
 
+@pytest.mark.acceptance
 def test_responses_of_another_run_are_found_beside_that_run(
     tmp_path: Path, rehearsal: Sequence[Task], turns: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -143,6 +143,7 @@ def test_a_patch_that_is_graded_twice_at_once_has_one_verdict(
     assert replace(grade(engine, task, task.gold_patch, verdicts), from_cache=False) == replace(one, from_cache=False)
 
 
+@pytest.mark.acceptance
 def test_a_verdict_is_kept_under_all_that_it_depends_on(
     engine: Engine, rehearsal: Sequence[Task], verdicts: VerdictStore
 ) -> None:

@@ -397,6 +397,7 @@ def test_a_run_of_the_installed_package_is_recorded_replays_and_becomes_a_bank(
     assert "hello" in rows[1]["messages"][-1]["content"]
 
 
+@pytest.mark.acceptance
 @pytest.mark.slow
 def test_the_five_real_runs_cost_exactly_what_the_gateway_said_and_replay(tmp_path: Path, shared: Path) -> None:
     pool = a_pool(tmp_path / "gemini.toml", "google/gemini-3-pro-preview")

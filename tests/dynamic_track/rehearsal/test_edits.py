@@ -80,6 +80,7 @@ SEEN = {
 }
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize("name", NAMES)
 def test_every_edit_does_what_its_kind_says(name: str, engine: Engine, base_image: str, verdicts: VerdictStore) -> None:
     task = load_tasks("rehearsal").task(name)

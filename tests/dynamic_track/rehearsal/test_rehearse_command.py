@@ -132,6 +132,7 @@ def test_seeds_are_runs_of_their_own_and_one_line_of_the_table(tmp_path: Path) -
     assert sum("always-high" in line for line in shown.splitlines()) == 1
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize(
     "kill", thinned([(("after", "reserve", 4),), (("before", "settle", 6),), (("after", "settle", 5),)], 3)
 )
@@ -185,6 +186,7 @@ def test_faults_cost_attempts_and_change_no_decision(tmp_path: Path) -> None:
     assert run["spend_usd"] > run["cost_usd"]
 
 
+@pytest.mark.acceptance
 def test_both_styles_of_actions_work(tmp_path: Path) -> None:
     (run,) = rehearsed(tmp_path, "always-high", only=[EASY], more=["--action-format", "text"])["runs"]
     assert (run["infra"], run["avg_steps"] > 4) == (0, True)
@@ -239,6 +241,7 @@ def test_wrong_usage_is_told_with_what_to_do(words: list[str], told: str, tmp_pa
     assert "Traceback" not in ran.err
 
 
+@pytest.mark.acceptance
 def test_a_run_of_something_else_in_its_place_is_refused(tmp_path: Path, rehearsal: Sequence[Task]) -> None:
     first_s = wall_s(lambda: rehearsed(tmp_path, "always-low", only=[EASY]))
     refused = twinbench("rehearse", "always-low", "--only", EASY, "--runs", tmp_path, "--faults", "0.1", "--json")

@@ -63,6 +63,7 @@ def test_a_broken_cache_is_paid_at_the_price_of_what_was_written_again(run: Path
     assert found["broken_cache_usd"] == pytest.approx((100 * (5 - 0.5) + 1100 * (10 - 0.5)) / 1e6)
 
 
+@pytest.mark.acceptance
 def test_exports_count_a_write_once(run: Path, tmp_path: Path) -> None:
     for what in ("calls", "attempts"):
         lines = twinbench("dynamic", "export", run, "-o", "-", "--what", what).succeeded().text.splitlines()

@@ -80,6 +80,7 @@ def solving(tasks: Sequence[Task]) -> Callable[[ReceivedRequest], Reply]:
     return answer
 
 
+@pytest.mark.acceptance
 def test_a_case_pays_for_its_routers_questions_and_its_replay_for_nothing(
     tmp_path: Path, rehearsal: Sequence[Task], asks: str
 ) -> None:

@@ -116,6 +116,7 @@ def test_a_router_that_lies_elsewhere_now_can_be_named(
     assert replayed(done.run, "--router", recorded.router).code == 2
 
 
+@pytest.mark.acceptance
 def test_another_version_of_the_grader_is_named(tmp_path: Path, recorded: Recorded) -> None:
     done = recorded.copy(tmp_path)
     plan = json.loads((done.run / "plan.json").read_text("utf-8"))

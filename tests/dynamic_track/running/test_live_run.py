@@ -320,6 +320,7 @@ def test_a_router_that_fails_is_unresolved_with_the_penalty(
     assert (done.folder / "patch.diff").read_bytes() == b""
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize("how", thinned(["raises", "start", "unknown"], 3))
 def test_a_tier_may_answer_where_the_router_fails_which_is_another_run(
     tmp_path: Path, rehearsal: Sequence[Task], routers: str, how: str
@@ -472,6 +473,7 @@ ESCAPED_KEY = "p/a+s=sw&o%r$d-0123456789"
 """One that an address and Base64 write otherwise."""
 
 
+@pytest.mark.acceptance
 @pytest.mark.parametrize(
     ("key", "refused"), thinned([(KEY, False), (KEY, True), (ESCAPED_KEY, True), (ESCAPED_KEY, False)], 2)
 )

@@ -272,6 +272,7 @@ def test_a_rehearsal_whose_declared_faults_lose_cases_runs_them_all(tmp_path: Pa
     assert "stopped" not in ran.err
 
 
+@pytest.mark.acceptance
 def test_an_image_that_docker_refuses_is_its_cases_cause_and_others_go_on(
     tmp_path: Path, rehearsal: Sequence[Task]
 ) -> None:

@@ -120,6 +120,7 @@ def test_a_group_that_is_no_text_is_refused(group: Any, store: Store) -> None:
 # --- What is shown --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.acceptance
 def test_every_table_of_the_bank_says_how_many_groups_it_has(drawn: Store) -> None:
     said = "6 trajectories of 3 groups"
     for command in (

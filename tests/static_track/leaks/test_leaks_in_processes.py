@@ -65,6 +65,7 @@ def test_the_result_is_the_same_however_many_workers_there_are(workloads: int, s
     assert told.count((len(seen.traits), len(seen.traits))) == 3
 
 
+@pytest.mark.acceptance
 @pytest.mark.slow
 @pytest.mark.skipif(usable_cores() < 2, reason="on one core, all is done in one process")
 def test_an_interrupt_of_a_check_leaves_no_process_behind(large: Store) -> None:
