@@ -251,6 +251,8 @@ class Evaluator:
     def _entries(
         self, wanted: Sequence[Wanted], resampling: Resampling | None
     ) -> tuple[list[Entry], RouterSample | None]:
+        if resampling is not None:  # importing numpy takes as long as DuckDB's part, which leaves Python's lock to it
+            Thread(target=import_module, args=("static_track.intervals",)).start()
         kept = self._kept_scores(wanted, parts=resampling is not None)
         missing = [each for each in wanted if each.name not in kept]
         if missing:
@@ -364,8 +366,6 @@ class Evaluator:
         with self.scorer() as scorer:
             predictions = [self._predictions(each, scorer) for each in wanted]
             self.progress("scoring", 0, None)
-            if parts:  # importing numpy takes as long as scoring in DuckDB, which leaves Python's lock to it
-                Thread(target=import_module, args=("static_track.intervals",)).start()
             scorer.load(predictions)
             kept: dict[str, CachedScore] = {}
             scores = scorer.scores()
