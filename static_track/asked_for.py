@@ -100,7 +100,8 @@ class RouterLoader:
         if not self._in_sample:
             raise UsageError(
                 f"router {loaded.name!r} was trained on what it would be scored on ({overlap}): score it on a part "
-                "that it was not trained on, with --split, or with --in-sample, which marks the row"
+                "that it was not trained on (--split; for submit pack, --bank NAME:PART), or with --in-sample, which "
+                "marks the row"
             )
         return replace(loaded, name=mark_in_sample(loaded.name))
 
