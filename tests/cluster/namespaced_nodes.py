@@ -129,7 +129,8 @@ class NamespacedNode:
             self._popen = None
         subprocess.run(["ip", "netns", "del", self.name], check=False, capture_output=True)
         subprocess.run(["ip", "link", "del", self._link], check=False, capture_output=True)
-        for name in ("ray.log", "pid"):
+        # dockerd would take a process that has the number in the next PID namespace for its own.
+        for name in ("ray.log", "pid", "exec/containerd/containerd.pid"):
             (self.folder / name).unlink(missing_ok=True)
 
     def remove(self) -> None:
