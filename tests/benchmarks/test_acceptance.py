@@ -14,7 +14,7 @@ import pytest
 from benchmarks import acceptance, repeat
 from benchmarks.repeat import Run
 from tests.conftest import ROOT
-from tests.examples import ALL_VARIABLE, examples
+from tests.examples import ALL_VARIABLE, examples, thinned
 
 LONG = "acceptance and not alone"
 """How the expressions of markers begin that choose long tests by their folders."""
@@ -111,7 +111,7 @@ def test_runs_are_added_until_there_are_enough_in_a_row(folder: Path) -> None:
     assert "\n2 runs of " in (folder / "runs.md").read_text("utf-8")
 
 
-@pytest.mark.parametrize("what", ["fail", "left"])
+@pytest.mark.parametrize("what", thinned(["fail", "left"], 2))
 def test_a_failure_or_a_container_left_ends_the_count_and_stays_listed(what: str, folder: Path) -> None:
     (folder / what).touch()
     assert repeated(folder, "--wanted=1") == 1

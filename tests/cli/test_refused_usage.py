@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.commands import files, spawned, twinbench
+from tests.examples import thinned
 from twinbench.storage.store import Store
 
 ROUTERS = """
@@ -156,16 +157,19 @@ def test_an_unknown_bank_comes_with_those_that_exist(kept_store: Store) -> None:
 
 @pytest.mark.parametrize(
     ("router", "words"),
-    {
-        "routers.py:ConstructorRaises": r"its constructor raised RuntimeError: no weights: [red]<b>\x1b[31m",
-        "routers.py:ConstructorLeaves": "its constructor raised SystemExit",
-        "routers.py:RouteRaises": r"route raised ValueError: boom: [red]<b>\x1b[31m",
-        "routers.py:RouteLeaves": "SystemExit: 0",
-        "routers.py:Undecided": "'ultra' is neither a candidate (low, mid, mid_high, high) nor a tier",
-        "syntax_error.py:Mine": "SyntaxError: invalid syntax (syntax_error.py, line 1)",
-        "import_error.py:Mine": "ModuleNotFoundError: No module named 'nowhere_to_be_found'",
-        "leaves.py:Mine": "SystemExit: 0",
-    }.items(),
+    thinned(
+        {
+            "routers.py:ConstructorRaises": r"its constructor raised RuntimeError: no weights: [red]<b>\x1b[31m",
+            "routers.py:ConstructorLeaves": "its constructor raised SystemExit",
+            "routers.py:RouteRaises": r"route raised ValueError: boom: [red]<b>\x1b[31m",
+            "routers.py:RouteLeaves": "SystemExit: 0",
+            "routers.py:Undecided": "'ultra' is neither a candidate (low, mid, mid_high, high) nor a tier",
+            "syntax_error.py:Mine": "SyntaxError: invalid syntax (syntax_error.py, line 1)",
+            "import_error.py:Mine": "ModuleNotFoundError: No module named 'nowhere_to_be_found'",
+            "leaves.py:Mine": "SystemExit: 0",
+        }.items(),
+        3,
+    ),
 )
 def test_a_router_that_never_decides_ends_with_its_reason_and_exit_code_1(
     kept_store: Store, router: str, words: str

@@ -11,6 +11,7 @@ import pytest
 from tests.containers.conftest import OpenSandbox
 from tests.containers.running import SMALL, ours, said
 from tests.dynamic_track.hostile_agents import FIRST_PROCESS_CHOSEN
+from tests.examples import thinned
 from tests.images import image_of_files, program
 from tests.timing import wall_s
 from twinbench.causes import Cause
@@ -146,7 +147,7 @@ UNUSABLE = {
 }
 
 
-@pytest.mark.parametrize("what", UNUSABLE)
+@pytest.mark.parametrize("what", thinned(UNUSABLE, 2))
 def test_an_image_in_which_nothing_runs_says_what_its_container_said_last(what: str, engine: Engine) -> None:
     contents, words = UNUSABLE[what]
     with (

@@ -16,6 +16,7 @@ from tests.containers.conftest import OpenSandbox
 from tests.containers.registry import registry
 from tests.containers.running import SMALL, loses_connections, ours, refused, said
 from tests.containers.second_engine import second_engine_running
+from tests.examples import thinned
 from twinbench.causes import CAUSES, Cause, OutcomeClass
 from twinbench.containers.engine import DiskError, Engine, EngineLostError, ImageError, NoEngineError
 from twinbench.containers.sandbox import Sandbox
@@ -135,6 +136,7 @@ def test_a_disk_at_its_watermark_starts_nothing_and_says_what_to_do(engine: Engi
     assert "error: failed checks: disk, container" in ran.err
 
 
+@pytest.mark.acceptance
 def test_threads_share_an_engine(engine: Engine, open_sandbox: OpenSandbox) -> None:
     ready = threading.Barrier(4)
 
@@ -149,11 +151,14 @@ def test_threads_share_an_engine(engine: Engine, open_sandbox: OpenSandbox) -> N
 
 @pytest.mark.parametrize(
     ("name", "told"),
-    [
-        ("Bugreports/No-Such:latest", "repository name must be lowercase"),
-        ("two words", "invalid reference format"),
-        ("", "is empty"),
-    ],
+    thinned(
+        [
+            ("Bugreports/No-Such:latest", "repository name must be lowercase"),
+            ("two words", "invalid reference format"),
+            ("", "is empty"),
+        ],
+        3,
+    ),
 )
 def test_a_name_that_an_engine_refuses_is_an_image_that_there_is_not(name: str, told: str, engine: Engine) -> None:
     assert not engine.has_image(name)

@@ -15,6 +15,7 @@ from static_track.evaluator import Evaluator
 from static_track.results import ResultCache
 from tests.banks import a_trajectory, import_rows
 from tests.cli.commands import SCRIPT, spawned, twinbench
+from tests.examples import thinned
 from tests.plugins.conftest import PutBank, WriteRouter
 from tests.plugins.hosting import MARK_VARIABLE, asked, children, hosted, hostile, limits, marked, until
 from tests.timing import HANG_S, limit_for
@@ -163,7 +164,7 @@ class R:
     assert errors("--plugin-env", "WANTED") == 4
 
 
-@pytest.mark.parametrize("victim", ["twinbench", "its whole group"])
+@pytest.mark.parametrize("victim", thinned(["twinbench", "its whole group"], 2))
 def test_nothing_is_left_of_a_killed_run(victim: str, banked: Store, mark: str) -> None:
     """In the middle of a decision that hangs, with children of all kinds."""
     routers = [f"{hostile('forking', 'Unmarked')}?mark={mark}&then=hang"]

@@ -432,6 +432,7 @@ def test_what_litellm_does_not_send_is_said(monkeypatch: pytest.MonkeyPatch) -> 
 # Connections
 
 
+@pytest.mark.acceptance
 def test_many_threads_leave_no_connection() -> None:
     with (
         ScriptedServer(lambda asked: MessageReply(asked.session, after_s=0.01)) as server,

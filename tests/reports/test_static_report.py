@@ -138,6 +138,7 @@ def test_worst_steps_are_as_many_as_asked_for_with_the_end_of_their_prompt(bank:
     assert "Fix it." in few.text
 
 
+@pytest.mark.acceptance
 def test_the_same_bank_gives_the_same_bytes(bank: Bank, tmp_path: Path) -> None:
     for name in ("one.html", "two.html"):
         twinbench("static", "report", *ROUTERS, "--bank", "mine", "-o", tmp_path / name).succeeded()
@@ -174,6 +175,7 @@ def test_what_others_wrote_shows_as_text(store: Store, tmp_path: Path, monkeypat
     assert page.all("b") == page.all("i") == []
 
 
+@pytest.mark.acceptance
 def test_a_page_is_told_of_in_words_and_in_json(bank: Bank, tmp_path: Path) -> None:
     target = tmp_path / "page.html"
     told = twinbench("static", "report", "sticky", "--bank", "mine", "-o", target).succeeded()

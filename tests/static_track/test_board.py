@@ -195,6 +195,7 @@ def test_predictions_that_were_kept_serve_the_score_and_the_other_way_round(bank
     assert list(again.latencies_ms or ()) == list(predicted.latencies_ms or ())
 
 
+@pytest.mark.acceptance
 def test_a_part_and_a_bank_of_other_rows_are_asked_about_anew(bank: Bank, counted: Counted, store: Store) -> None:
     Evaluator(bank).board([counted.spec()])
     counted.asked()

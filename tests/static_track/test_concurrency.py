@@ -19,6 +19,7 @@ from static_track.banks.importing import import_bank
 from static_track.banks.opening import validate_bank
 from static_track.evaluator import Evaluator
 from tests.banks import a_trajectory, import_rows, write_jsonl
+from tests.examples import thinned
 from twinbench.storage.store import Store
 
 # Imports a file and stops at each named stage, once, until it is told to go on.
@@ -169,7 +170,7 @@ def test_of_two_imports_under_one_name_exactly_one_wins(*, same_content: bool, s
     assert sorted(path.suffix for path in store.bank_dir("bank").iterdir()) == [".duckdb", ".json"]
 
 
-@pytest.mark.parametrize("step", ["publishing", "removing", "looking"])
+@pytest.mark.parametrize("step", thinned(["publishing", "removing", "looking"], 3))
 @pytest.mark.parametrize(("ours", "others"), [("old", "new"), ("new", "old"), ("new", "third"), ("old", "old")])
 def test_of_two_replacements_at_once_neither_takes_the_others_file_away(
     step: str, ours: str, others: str, store: Store
@@ -277,7 +278,7 @@ def test_banks_imported_at_once_under_different_names_all_arrive(tmp_path: Path,
 
 
 @pytest.mark.parametrize("stage", ["reading rows", "counting tokens", WRITING])
-@pytest.mark.parametrize("replace", [True, False])
+@pytest.mark.parametrize("replace", thinned([True, False], 2))
 def test_an_import_killed_at_a_stage_leaves_the_store_as_it_was(
     stage: str, start: Start, store: Store, *, replace: bool
 ) -> None:
@@ -329,6 +330,7 @@ def test_what_a_killed_import_left_is_cleared_away_once_it_is_surely_abandoned(s
     assert fresh.exists()  # somebody may still be writing it
 
 
+@pytest.mark.acceptance
 def test_two_processes_may_score_the_same_router_at_once(tmp_path: Path, store: Store) -> None:
     import_rows(rows(3), store)
     code = (

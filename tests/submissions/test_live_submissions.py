@@ -260,6 +260,7 @@ def test_a_commitment_that_was_made_later_is_found(workshop: Workshop, spoilt: P
     assert "never posted" in reasons(report, "posted")
 
 
+@pytest.mark.acceptance
 def test_another_patch_is_found(workshop: Workshop, spoilt: Path) -> None:
     (spoilt / "cases" / EASY / "1" / "patch.diff").write_text("diff --git a/x b/x\n", "utf-8")
     assert "patch" in failed(workshop.verify(workshop.pack(spoilt)))

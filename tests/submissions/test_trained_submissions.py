@@ -294,14 +294,17 @@ NO_GROUPS = {"rows": 0, "trajectories": 0, "groups": 0}
 
 @pytest.mark.parametrize(
     ("data", "checks", "told"),
-    [
-        ({"bank": "mine", "bank_sha256": "0" * 64}, {"training"}, "names 0"),
-        ({"part": "nowhere"}, {"training"}, "names 0"),
-        ({"bank_sha256": "0" * 64, **NO_GROUPS}, {"training"}, "not the one of this release"),
-        ({"part": "heldout", **NO_GROUPS}, {"training"}, "on which training trains nothing"),
-        ({"bank": "mine", "bank_sha256": "0" * 64, **NO_GROUPS}, set(), "which is not here"),
-        ({"part": "nowhere", **NO_GROUPS}, set(), "not a part of that bank here"),
-    ],
+    thinned(
+        [
+            ({"bank": "mine", "bank_sha256": "0" * 64}, {"training"}, "names 0"),
+            ({"part": "nowhere"}, {"training"}, "names 0"),
+            ({"bank_sha256": "0" * 64, **NO_GROUPS}, {"training"}, "not the one of this release"),
+            ({"part": "heldout", **NO_GROUPS}, {"training"}, "on which training trains nothing"),
+            ({"bank": "mine", "bank_sha256": "0" * 64, **NO_GROUPS}, set(), "which is not here"),
+            ({"part": "nowhere", **NO_GROUPS}, set(), "not a part of that bank here"),
+        ],
+        3,
+    ),
 )
 def test_a_record_that_cannot_be_verified_excludes_nothing(
     packed: Path, tmp_path: Path, data: dict[str, Any], checks: set[str], told: str

@@ -25,6 +25,7 @@ from static_track.folds import folds_by_group
 from static_track.training import training_trajectories
 from tests.banks import Row, import_rows
 from tests.cli.commands import twinbench
+from tests.examples import thinned
 from tests.plugins.hosting import limits
 from tests.twinbench.calls import a_call
 from tests.twinbench.planting import plant
@@ -100,7 +101,7 @@ def best_constant(lessons: Sequence[Trajectory]) -> list[bool]:
 
 
 @pytest.mark.parametrize(
-    "spec", ["ordinal", "knn", "boosting", "clusters?layer=threshold", "guard?inner=knn&unlike=0.01"]
+    "spec", thinned(["ordinal", "knn", "boosting", "clusters?layer=threshold", "guard?inner=knn&unlike=0.01"], 3)
 )
 def test_what_is_planted_in_the_text_is_found(spec: str, planted: tuple[list[Trajectory], list[bool]]) -> None:
     lessons, best = planted

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests import oracle, strategies
 from tests.banks import a_trajectory, import_rows, write_jsonl
 from tests.cli.commands import Ran, spawned
-from tests.examples import examples
+from tests.examples import examples, thinned
 from tests.timing import growth, wall_s
 from tests.twinbench.hub import Hub, hub_with
 from twinbench.errors import TwinbenchError, UsageError
@@ -84,7 +84,7 @@ TIMES = 16
 
 
 @pytest.mark.parametrize("name", [CL100K, ANTHROPIC])
-@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("odd", thinned(ODD, 3))
 def test_time_for_odd_long_texts_grows_as_their_length(odd: str, name: str, offline: TokenizerSet) -> None:
     tokenizer = offline.tokenizers[name]
     small, large = ODD[odd](8_000), ODD[odd](TIMES * 8_000)

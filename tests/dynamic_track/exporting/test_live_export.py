@@ -271,6 +271,7 @@ def test_spans_of_a_run_in_real_time_follow_one_another(real_time: Path) -> None
     assert all(span.end_time_unix_nano > span.start_time_unix_nano for span in spans)
 
 
+@pytest.mark.acceptance
 def test_a_log_of_a_run_in_real_time_says_nothing_of_a_rehearsal(real_time: Path, inspect_ai: None) -> None:
     log = to_inspect_log(load_run(real_time))
 

@@ -62,6 +62,7 @@ def test_a_run_outlasts_a_power_cut(tmp_path: Path, rehearsal: Sequence[Task], m
         assert watched.keeps(case / "case.json")
 
 
+@pytest.mark.acceptance
 def test_a_widening_stands_on_the_disk_before_anything_is_asked(
     tmp_path: Path, rehearsal: Sequence[Task], monkeypatch: pytest.MonkeyPatch
 ) -> None:

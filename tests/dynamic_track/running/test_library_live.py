@@ -55,6 +55,7 @@ def test_a_run_scores_and_audits_as_the_commands_say(run_dir: Path) -> None:
     assert score["bill_usd"] == twinbench("dynamic", "score", run_dir, "--json").succeeded().json["bill_usd"]
 
 
+@pytest.mark.acceptance
 def test_a_run_is_replayed_and_graded_again(run_dir: Path) -> None:
     replayed = tb.replay(run_dir)
     assert replayed.to_dict() == {"cases": 1, "equal": 1, "differences": []}
@@ -65,6 +66,7 @@ def test_a_run_is_replayed_and_graded_again(run_dir: Path) -> None:
     assert regraded.to_dict() == twinbench("dynamic", "grade", run_dir, "--json").succeeded().json
 
 
+@pytest.mark.acceptance
 def test_an_interrupt_ends_a_run_once_its_container_is_gone(
     tmp_path: Path, rehearsal: Sequence[Task], engine: Engine
 ) -> None:

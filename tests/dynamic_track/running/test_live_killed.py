@@ -240,6 +240,7 @@ def test_a_run_killed_again_and_again_goes_on(
     compare(done, whole, lost=3)
 
 
+@pytest.mark.acceptance
 def test_where_a_command_gives_something_else_the_trial_starts_over_and_what_it_spent_is_lost(
     tmp_path: Path,
     rehearsal: Sequence[Task],

@@ -356,6 +356,7 @@ def test_a_router_that_nobody_trusts_runs_in_a_container(
     assert replayed(done.run, "--route", "--isolation", "strict").succeeded().json["equal"] == 1
 
 
+@pytest.mark.acceptance
 def test_what_the_provider_says_that_a_call_cost_stands_beside_the_locked_price(
     tmp_path: Path, rehearsal: Sequence[Task], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -378,7 +379,7 @@ def test_what_the_provider_says_that_a_call_cost_stands_beside_the_locked_price(
     assert f"the provider reports 0.6250 USD for 1 case, {0.625 - float(done.case['cost_usd']):+.4f}" in ran.text
 
 
-@pytest.mark.parametrize("who", ["we", "the provider"])
+@pytest.mark.parametrize("who", thinned(["we", "the provider"], 2))
 def test_a_candidate_that_cannot_take_the_conversation_is_the_routers_fault(
     tmp_path: Path, rehearsal: Sequence[Task], routers: str, who: str
 ) -> None:

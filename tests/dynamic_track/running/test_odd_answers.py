@@ -27,6 +27,7 @@ from tests.dynamic_track.live import (
     replayed,
     said,
 )
+from tests.examples import thinned
 from tests.scripted.server import ScriptedServer
 from twinbench.calls.packing import unpack
 
@@ -61,7 +62,7 @@ FORMAT_ERRORS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("style", ["tool", "text"])
+@pytest.mark.parametrize("style", thinned(["tool", "text"], 2))
 def test_an_answer_that_cannot_be_read_is_a_format_error_that_is_billed(
     tmp_path: Path, rehearsal: Sequence[Task], style: str
 ) -> None:

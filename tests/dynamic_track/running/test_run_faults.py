@@ -75,6 +75,7 @@ def test_an_image_in_which_no_command_can_run_is_refused_before_anything_is_paid
     assert "has no /testbed" in Done(run, EASY).case["detail"]
 
 
+@pytest.mark.acceptance
 def test_a_full_disk_is_a_cause_of_its_own_and_the_run_goes_on_with_more_room(
     tmp_path: Path, rehearsal: Sequence[Task]
 ) -> None:

@@ -481,6 +481,7 @@ def test_the_hub_is_asked_for_the_test_split_and_its_copy_does_without_the_hub(t
         assert again["ids"] == sorted(heldout_instances())
 
 
+@pytest.mark.acceptance
 def test_rows_of_the_hub_are_refused_by_their_file(tmp_path: Path) -> None:
     part = Path(write_rows(tmp_path / "part.parquet", [a_row("a__a-1"), a_row("b__b-2", version="")]))
     with dataset_hub(VERIFIED, {"test.parquet": part.read_bytes()}) as hub:

@@ -77,6 +77,7 @@ def test_only_some_files_and_only_small_ones_stay_open(tmp_path: Path, monkeypat
     assert (held(large), open_here(large)) == (7, False)
 
 
+@pytest.mark.acceptance
 @pytest.mark.drawn
 def test_threads_share_a_file(tmp_path: Path) -> None:
     times = number_of(80, 200)

@@ -256,7 +256,7 @@ def test_a_split_does_not_depend_on_the_order_of_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "found", "largest"),
     [
-        ("official_part", 1, 2),
+        pytest.param("official_part", 1, 2, marks=pytest.mark.acceptance),
         ("bfcl_2024_08", 100, 3),
         pytest.param("swemini_g3p_dev", 0, 0, marks=pytest.mark.acceptance),
     ],
