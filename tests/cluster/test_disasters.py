@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from tests.cluster.namespaced_nodes import CASES_AT_ONCE, NamespacedNode, nodes_
 from tests.cluster.ray_head import ENVIRONMENT, RayHead
 from tests.containers.running import loses_connections
 from tests.dynamic_track.live import Done, until
-from twinbench.calls.journal import read_journal
+from twinbench.calls.journal import JOURNAL_FILE, read_journal
 from twinbench.containers.base_image import BASE_IMAGE
 from twinbench.containers.engine import Engine
 from twinbench.containers.labels import NODE_LEASE
@@ -153,13 +154,45 @@ def cluster(engine: Engine, expected: Results) -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed_s(cluster: Cluster, expected: Results, tmp_path_factory: pytest.TempPathFactory) -> float:
-    """How long a rehearsal takes on all three machines, of which none is lost."""
+def undisturbed(cluster: Cluster, expected: Results, tmp_path_factory: pytest.TempPathFactory) -> int:
+    """How many lines the journals of a rehearsal have on all three machines, of which none is lost."""
     head, _ = cluster
     runs = tmp_path_factory.mktemp("undisturbed")
     began = time.monotonic()
     check(runs, start(runs, TASKS, head), expected)
+    print(f"evidence: undisturbed: {time.monotonic() - began:.0f} s, {lines_written(runs)} lines in the journals")
+    return lines_written(runs)
+
+
+def lines_written(runs: Path) -> int:
+    """How many lines the journals of all runs have by now."""
+    return sum(path.read_bytes().count(b"\n") for path in runs.glob(f"*/seed-*/journal/{JOURNAL_FILE}"))
+
+
+def reach(runs: Path, lines: float, process: subprocess.Popen[str]) -> float:
+    """Wait until the journals have so many lines, or the rehearsal has ended; returns how many seconds that took."""
+    began = time.monotonic()
+    while lines_written(runs) < lines and process.poll() is None:
+        time.sleep(0.1)
     return time.monotonic() - began
+
+
+class Strike(threading.Thread):
+    """Does something to a machine when the journals have so many lines."""
+
+    def __init__(self, runs: Path, lines: float, process: subprocess.Popen[str], do: Callable[[], None]) -> None:
+        super().__init__()
+        self._when = runs, lines, process
+        self._do = do
+        self.at_s = -1.0
+        """How many seconds after the start it happened; negative if the rehearsal had ended."""
+        self.start()
+
+    def run(self) -> None:
+        took = reach(*self._when)
+        if self._when[2].poll() is None:
+            self.at_s = took
+            self._do()
 
 
 def lose_raylet(node: NamespacedNode) -> None:
@@ -181,25 +214,26 @@ def test_a_machine_that_is_lost_at_any_moment_changes_no_result(
     tmp_path: Path,
     cluster: Cluster,
     expected: Results,
-    undisturbed_s: float,
+    undisturbed: int,
 ) -> None:
     head, nodes = cluster
     for number in range(MOMENTS):
         node = nodes[number % MACHINES]
         runs = tmp_path / str(number)
         process = start(runs, TASKS, head)
-        struck = threading.Timer(undisturbed_s * (number + 0.5) / MOMENTS, strike, [node])
-        struck.start()
         began = time.monotonic()
+        struck = Strike(runs, undisturbed * (number + 0.5) / MOMENTS, process, partial(strike, node))
         try:
             err = check(runs, process, expected)
         finally:
             took = time.monotonic() - began
             struck.join()
             put_back(node, strike)
+        assert struck.at_s >= 0, "it came too late"
         print(
-            f"evidence: {strike.__name__} at {100 * (number + 0.5) / MOMENTS:.0f} % of {undisturbed_s:.0f} s: "
-            f"{took:.0f} s, {err.count('is lost')} lost, {spent_beyond(runs):.4f} USD for attempts that came to nothing"
+            f"evidence: {strike.__name__} at {100 * (number + 0.5) / MOMENTS:.0f} % of the journals' lines, after "
+            f"{struck.at_s:.0f} s: {took:.0f} s, {err.count('is lost')} lost, {spent_beyond(runs):.4f} USD for "
+            "attempts that came to nothing"
         )
 
 
@@ -218,28 +252,29 @@ def put_back(node: NamespacedNode, strike: Callable[[NamespacedNode], None]) -> 
 
 @pytest.mark.disaster
 def test_a_driver_that_is_killed_at_any_moment_goes_on_to_the_same_results(
-    tmp_path: Path, cluster: Cluster, expected: Results, undisturbed_s: float
+    tmp_path: Path, cluster: Cluster, expected: Results, undisturbed: int
 ) -> None:
     head, nodes = cluster
     for number in range(MOMENTS):
         runs = tmp_path / str(number)
         first = start(runs, TASKS, head)
-        time.sleep(undisturbed_s * (number + 0.5) / MOMENTS)
+        took = reach(runs, undisturbed * (number + 0.5) / MOMENTS, first)
+        assert first.poll() is None, "it came too late"
         first.kill()
         first.communicate()
         began = time.monotonic()
         check(runs, start(runs, TASKS, head), expected)
-        took = time.monotonic() - began
+        more = time.monotonic() - began
         until(lambda: sum(containers_on(node) for node in nodes) == 0, 60)
         print(
-            f"evidence: driver killed at {100 * (number + 0.5) / MOMENTS:.0f} % of {undisturbed_s:.0f} s: {took:.0f} s "
-            f"more, {spent_beyond(runs):.4f} USD for attempts that came to nothing"
+            f"evidence: driver killed at {100 * (number + 0.5) / MOMENTS:.0f} % of the journals' lines, after "
+            f"{took:.0f} s: {more:.0f} s more, {spent_beyond(runs):.4f} USD for attempts that came to nothing"
         )
 
 
 @pytest.mark.disaster
 def test_a_machine_that_joins_at_any_moment_changes_no_result(
-    tmp_path: Path, cluster: Cluster, expected: Results, undisturbed_s: float
+    tmp_path: Path, cluster: Cluster, expected: Results, undisturbed: int
 ) -> None:
     head, nodes = cluster
     for number in range(MOMENTS):
@@ -247,15 +282,15 @@ def test_a_machine_that_joins_at_any_moment_changes_no_result(
         node.stop()
         runs = tmp_path / str(number)
         process = start(runs, TASKS, head)
-        joining = threading.Timer(undisturbed_s * number / MOMENTS, node.start)
-        joining.start()
         began = time.monotonic()
+        joining = Strike(runs, undisturbed * number / MOMENTS, process, node.start)
         err = check(runs, process, expected)
         took = time.monotonic() - began
         joining.join()
+        assert joining.at_s >= 0, "it came too late"
         print(
-            f"evidence: node started at {100 * number / MOMENTS:.0f} % of {undisturbed_s:.0f} s: {took:.0f} s, "
-            f"{err.count('joined: ')} joined"
+            f"evidence: node started at {100 * number / MOMENTS:.0f} % of the journals' lines, after "
+            f"{joining.at_s:.0f} s: {took:.0f} s, {err.count('joined: ')} joined"
         )
         until(lambda node=node: containers_on(node) == 0, 120)  # type: ignore[misc]
 
