@@ -41,10 +41,14 @@ class TrialOrder:
 
     def problems(self) -> Iterator[str]:
         """Yield everything that is impossible, in words."""
+        begun = False
         for place, each in enumerate(self._lines):
             line, where = each.line, f"journal, line {each.number}"
-            if (place == 0) != isinstance(line, TrialBegins):
+            begins = isinstance(line, TrialBegins)
+            ended_before = not begun and isinstance(line, End) and not line.is_final  # no container could be started
+            if begins == begun and not ended_before:
                 yield f"{where}: a trial starts with one line that describes it"
+            begun = begun or not ended_before
             if self._over is not None and not isinstance(line, VerdictLine):
                 yield f"{where}: a line of kind {line.kind} after the end in line {self._over.number}"
             if place and isinstance(self._lines[place - 1].line, TrialRestart):

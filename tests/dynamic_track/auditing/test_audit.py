@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import os
 import re
@@ -195,6 +196,30 @@ def test_rehearsals_are_clean(rehearsed: Path) -> None:
         last = read_journal(run / "journal")[-1]
         assert ran.json["head"] == {"line": last.number, "sha256": last.sha256}
         assert files(run) == before
+
+
+@pytest.mark.parametrize(
+    ("fields", "clean"),
+    [
+        ({"cause": "engine", "exit_status": "engine"}, True),
+        ({"cause": "image", "exit_status": "image"}, True),
+        ({"cause": "router", "exit_status": "router"}, False),
+        ({"cause": None, "exit_status": "Submitted"}, False),
+    ],
+)
+def test_a_trial_may_have_failed_to_begin_before_it_began(turns: Path, fields: dict[str, Any], clean: bool) -> None:
+    """The machine was lost, or the image could not be had, before a container had started; then the trial began."""
+    path = turns / "journal" / JOURNAL_FILE
+    lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    place, begin = next((place, line) for place, line in enumerate(lines) if line["kind"] == "trial")
+    end = next(line for line in lines if line["kind"] == "end" and line["fields"]["case"] == begin["fields"]["case"])
+    nothing = {"patch": pack(b""), "patch_sha256": hashlib.sha256(b"").hexdigest(), "at": begin["fields"]["at"]}
+    early = {"kind": "end", "fields": {**end["fields"], **nothing, "detail": "node twn1 is lost", **fields}}
+    path.write_text("".join(json.dumps(line) + "\n" for line in (*lines[:place], early, *lines[place:])), "utf-8")
+    rewritten(turns, lambda line: line)
+    assert ("steps" not in found(turns)) == clean
+    if clean:
+        assert found(turns) == {}
 
 
 def test_people_are_told_what_was_looked_at(rehearsed: Path) -> None:
