@@ -89,7 +89,6 @@ class Scorer:
         self._fallback_output_tokens = manifest.fallback_output_tokens
         self._key = (manifest.fingerprint, base_file, file_version(base_file) if base_file else None, split.fingerprint)
         self._connection = databases.take(bank_file, self._key) or self._prepare(bank_file, manifest, base_file, split)
-        self._has_predictions = False
 
     @staticmethod
     def _prepare(
@@ -127,8 +126,7 @@ class Scorer:
 
     def close(self) -> None:
         """Give the connection back, so that the next scorer of the same numbers can use its views."""
-        if self._has_predictions:
-            self._clear()
+        self._clear()
         databases.give_back(self._bank_file, self._key, self._connection)
 
     def __enter__(self) -> Self:
@@ -146,7 +144,7 @@ class Scorer:
 
     def load(self, predictions: Sequence[Predictions]) -> None:
         """Load several routers' predictions, each for every row of the part."""
-        self._replace_predictions()
+        self._clear()
         for number, each in enumerate(predictions):
             self._connection.execute(
                 "INSERT INTO prediction SELECT $1, unnest($2::INTEGER[]), unnest($3::UTINYINT[])",
@@ -170,16 +168,10 @@ class Scorer:
             tier_ids: predicted tiers.
             error: the value of ``tier_ids`` that means an error.
         """
-        self._replace_predictions()
+        self._clear()
         columns = {"router": routers, "row_no": row_nos, "pred": tier_ids}  # noqa: F841 - DuckDB reads it by its name
         self._connection.execute("INSERT INTO prediction SELECT router, row_no, nullif(pred, $1) FROM columns", [error])
         self.bill()
-
-    def _replace_predictions(self) -> None:
-        """Make room for predictions."""
-        if self._has_predictions:
-            self._clear()
-        self._has_predictions = True
 
     def _clear(self) -> None:
         self._connection.execute("TRUNCATE prediction; TRUNCATE own_call")

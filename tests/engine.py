@@ -7,7 +7,6 @@ removed in the end, and told of.
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import itertools
 import os
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.sharing import locked
 from twinbench.causes import CausedError
 from twinbench.containers.base_image import BASE_IMAGE, ensure_base_image
 from twinbench.containers.engine import Engine, NoEngineError, docker_errors_as_ours
@@ -51,9 +51,7 @@ _connected = pytest.StashKey[Engine]()
 @contextmanager
 def alone_on_this_machine(doing: str) -> Iterator[None]:
     """Wait until no other test process of this machine, of this run or of another, does the same."""
-    path = Path(tempfile.gettempdir()) / f"twinbench-tests-{os.getuid()}-{doing}.lock"
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with locked(Path(tempfile.gettempdir()) / f"twinbench-tests-{os.getuid()}-{doing}.lock"):
         yield
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 
 from dynamic_track.auditing.evidence import Evidence, lines_of_kind
 from twinbench.calls.lines import (
@@ -41,14 +42,11 @@ class TrialOrder:
 
     def problems(self) -> Iterator[str]:
         """Yield everything that is impossible, in words."""
-        begun = False
+        failed_to_begin = sum(1 for _ in takewhile(_is_resumable_end, self._lines))  # no container could be started
         for place, each in enumerate(self._lines):
             line, where = each.line, f"journal, line {each.number}"
-            begins = isinstance(line, TrialBegins)
-            ended_before = not begun and isinstance(line, End) and not line.is_final  # no container could be started
-            if begins == begun and not ended_before:
+            if (place == failed_to_begin) != isinstance(line, TrialBegins):
                 yield f"{where}: a trial starts with one line that describes it"
-            begun = begun or not ended_before
             if self._over is not None and not isinstance(line, VerdictLine):
                 yield f"{where}: a line of kind {line.kind} after the end in line {self._over.number}"
             if place and isinstance(self._lines[place - 1].line, TrialRestart):
@@ -179,6 +177,10 @@ class TrialOrder:
         last = max(self._answered)
         if submitted and last not in self._commands:
             yield f"journal, step {last}: the agent submitted, but no command did so"
+
+
+def _is_resumable_end(each: NumberedLine[TrialLine]) -> bool:
+    return isinstance(each.line, End) and not each.line.is_final
 
 
 def attempt_key(line: AttemptLine) -> tuple[object, ...]:

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from twinbench.display.wording import shorten
 from twinbench.reading.validation import describe_validation_error, field_path
 from twinbench.routers.registry import BUILT_IN
+from twinbench.submissions.fields import Digest
 
 _BUILT_IN, _ARTEFACT, _KIND = "built-in", "artefact", "kind"
 _DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
@@ -33,7 +34,6 @@ def _dotted(name: str) -> str:
     return name
 
 
-Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Dotted = Annotated[str, AfterValidator(_dotted)]
 
 
@@ -50,14 +50,14 @@ class BuiltInIdentity(_Identity):
     """That of a built-in router, which has no file in a submission."""
 
     name: Annotated[str, AfterValidator(_built_in_name)] = Field(alias=_BUILT_IN)
-    files: dict[str, Sha256]
+    files: dict[str, Digest]
     """twinbench's own files that built-in routers are made of."""
 
 
 class TrainedIdentity(_Identity):
     """That of a trained router: its folder's manifest has the digest of everything else."""
 
-    artefact: Sha256
+    artefact: Digest
     distributions: dict[str, str]
 
 
@@ -68,9 +68,9 @@ class CodeIdentity(_Identity):
     target: str
     """The file's name without folders, or the module."""
     attribute: Dotted
-    argument_files: dict[str, Sha256]
+    argument_files: dict[str, Digest]
     """The digests of files that arguments name, by argument."""
-    files: dict[str, Sha256]
+    files: dict[str, Digest]
     """Its own files, by their paths below the folder of the router."""
     distributions: dict[str, str]
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
-from threading import Thread
 from typing import Annotated, Any
 
 import typer
@@ -92,8 +90,6 @@ def score(
     floors = parse_floors(fail_under or [])
     if before is not None:
         _refuse_before(routers or [], predictions or [], summary)
-    if not json_:  # imported while DuckDB computes, which leaves Python's lock to it
-        Thread(target=import_module, args=("rich.console",)).start()
     with open_evaluator(judging, plugins, gateway, routers or []) as (_, judge):
         board = judge.board(routers or [], predictions or [], drawing)
         change = None
