@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from twinbench.plugins.spec import RouterSpec, parse_spec
 from twinbench.plugins.training import FitLimits, NotTrainableError, TrainingError
 from twinbench.storage.manifests import StaticManifest
 from twinbench.storage.store import Store
+from twinbench.storage.temporary_folders import temporary_folder
 
 
 @dataclass(frozen=True)
@@ -191,9 +191,9 @@ def _open_judge(store: Path, bank: str, sha256: str, manifest_json: str, tokeniz
 @contextmanager
 def _folds_folder() -> Iterator[Path]:
     """Make a folder for what is trained on folds, and remove it after the block."""
-    with tempfile.TemporaryDirectory(prefix="twinbench-folds-", ignore_cleanup_errors=True) as name:
-        Path(name).chmod(0o755)  # strict isolation reads it as another user
-        yield Path(name)
+    with temporary_folder() as folder:
+        folder.chmod(0o755)  # strict isolation reads it as another user
+        yield folder
 
 
 def _predict_fold(judge: Evaluator, spec: str, fold: Fold, training: FoldTraining, folder: Path) -> Predictions | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from twinbench.containers.engine import Engine
 from twinbench.containers.sandbox import Sandbox
 from twinbench.containers.shell import CommandResult, Ended
 from twinbench.fingerprint import fingerprint, sha256_text
+from twinbench.storage.temporary_folders import temporary_folder
 
 TESTBED = "/testbed"
 LOG_BYTES = 64 * 2**20
@@ -218,8 +218,8 @@ def verdict_from_tests(task: Task, tests: CommandResult, blank: Verdict) -> Verd
         return replace(
             blank, resolved=False, cause=Cause.timeout, detail=f"the tests were killed after {tests.seconds:.0f} s"
         )
-    with tempfile.TemporaryDirectory(prefix="twinbench-") as folder:
-        log = Path(folder) / "test_output.txt"
+    with temporary_folder() as folder:
+        log = folder / "test_output.txt"
         log.write_text(tests.output, "utf-8")
         report = harness.report(task, log)
     detail = None

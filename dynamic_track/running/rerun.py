@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -34,6 +33,7 @@ from twinbench.plugins.loading import load_router
 from twinbench.plugins.seen import without_mark
 from twinbench.storage.manifest_files import live_manifest
 from twinbench.storage.store import Store
+from twinbench.storage.temporary_folders import temporary_folder
 
 
 def replay_run(
@@ -119,7 +119,7 @@ def replay_run(
             ),
             grading=limits,
         )
-        graded_anew = stack.enter_context(tempfile.TemporaryDirectory(prefix="twinbench-"))
+        graded_anew = stack.enter_context(temporary_folder())
         verdicts = VerdictStore(Store(graded_anew))
         replayed = replay(bench, engine, found, recorded, run.directory, verdicts, progress, failed)
     return replace(replayed, notes=tuple(notes), origin=run.origin)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -17,6 +16,7 @@ from static_track.construction.plan import PLAN_FILE
 from static_track.construction.settings import BuildSettings
 from twinbench.construction.execution import Assignment, ExecutorContext
 from twinbench.display.progress import Progress, no_progress
+from twinbench.storage.temporary_folders import temporary_folder
 
 ASSUMED_STEPS = 9
 """Assumed steps of a task if no task was executed so far; from the example in construction.md."""
@@ -68,8 +68,8 @@ def estimate(
         UsageError: the configuration is refused, or the directory contains a build with a different configuration.
         ContentError: executions that are kept are damaged.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        context = ExecutorContext(Path(folder), None, progress=progress)
+    with temporary_folder() as folder:
+        context = ExecutorContext(folder, None, progress=progress)
         with open_executor(settings, context) as executor:
             ladder = make_ladder(settings, executor)
             with open_proposer_of(settings, ladder) as proposer:

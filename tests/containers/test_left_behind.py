@@ -80,6 +80,19 @@ def test_folders_of_processes_that_ended_are_removed_and_no_others(temporary: Pa
     assert sorted(path.name for path in temporary.iterdir()) == ["twinbench-link", "twinbench-of-somebody"]
 
 
+def test_a_process_that_makes_a_folder_removes_those_that_killed_ones_left(temporary: Path) -> None:
+    made = []
+    for _ in range(2):
+        process = subprocess.Popen([sys.executable, "-c", HOLDER], stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        with process.stdout:
+            made.append(Path(process.stdout.readline().strip()))
+            assert made[-1].is_dir()
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+    assert [path.name for path in temporary.iterdir()] == [made[1].name]
+
+
 @pytest.mark.acceptance
 def test_the_next_verification_removes_what_a_killed_one_left(
     tmp_path: Path, temporary: Path, engine: Engine, base_image: str

@@ -247,11 +247,10 @@ def _interval_text(row: dict[str, Any], column: Column) -> str:
 
 
 def _parquet(table: Table) -> bytes:
-    import tempfile
-
     import duckdb
 
     from twinbench.storage.parquet_files import sql_type, write_columns
+    from twinbench.storage.temporary_folders import temporary_folder
 
     found = []
     for column in table.columns:
@@ -259,8 +258,8 @@ def _parquet(table: Table) -> bytes:
             values = [row.get(column.key) for row in table.rows]
             kind = column.kind or (None if column.decimals is None else float)
             found.append((column.key, sql_type(values) if kind is None else _SQL_TYPES[kind], values))
-    with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
-        path = Path(folder) / "table.parquet"
+    with temporary_folder() as folder, duckdb.connect() as connection:
+        path = folder / "table.parquet"
         write_columns(connection, path, found)
         return path.read_bytes()
 

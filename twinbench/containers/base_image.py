@@ -11,13 +11,13 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
 from twinbench.containers.building import build_image
 from twinbench.containers.engine import RECIPE_LABEL, Engine, ImageError, docker_errors_as_ours
 from twinbench.display.progress import Progress, no_progress
 from twinbench.fingerprint import sha256_file
+from twinbench.storage.temporary_folders import temporary_folder
 
 BASE_IMAGE = "twinbench-base:latest"
 
@@ -57,8 +57,8 @@ def ensure_base_image(engine: Engine, progress: Progress = no_progress) -> None:
             f"let the engine reach a registry, or on Debian: apt install mmdebstrap; or load one as {BASE_IMAGE}"
         )
     progress(f"making {BASE_IMAGE} from the Debian mirror", 0, None)
-    with tempfile.TemporaryDirectory(prefix="twinbench-") as folder:
-        archive = Path(folder) / "base.tar"
+    with temporary_folder() as folder:
+        archive = folder / "base.tar"
         command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(_PACKAGES)}"]
         try:
             subprocess.run(  # noqa: S603 - Debian's own tool, found through PATH

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 _PREFIX = "twinbench-"
@@ -16,7 +17,8 @@ _OWNER = ".owner"
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """Make a temporary folder, which is removed after the block or by a later ``remove_abandoned_folders``."""
+    """Make a temporary folder, which is removed after the block, or by a later process if this one is killed."""
+    _remove_those_before()
     with tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as name:
         folder = Path(name)
         made = folder / f"{_OWNER}.partial"
@@ -38,6 +40,12 @@ def remove_abandoned_folders() -> int:
                     shutil.rmtree(folder)
                     removed += 1
     return removed
+
+
+@cache
+def _remove_those_before() -> None:
+    """Remove abandoned folders, once in a process."""
+    remove_abandoned_folders()
 
 
 def _lock(descriptor: int) -> bool:

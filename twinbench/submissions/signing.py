@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
 from twinbench.display.wording import shorten
 from twinbench.errors import TwinbenchError, UsageError
+from twinbench.storage.temporary_folders import temporary_folder
 from twinbench.submissions.report import SignatureFound
 
 SIGNATURE_FILE = "submission.json.sig"
@@ -37,8 +37,8 @@ def sign(manifest: bytes, key: Path) -> bytes:
     """
     if not key.is_file():
         raise UsageError(f"--sign {key}: no such key")
-    with tempfile.TemporaryDirectory(prefix="twinbench-") as folder:
-        file = Path(folder) / "submission.json"
+    with temporary_folder() as folder:
+        file = folder / "submission.json"
         file.write_bytes(manifest)
         ended = _run(["-Y", "sign", "-n", _NAMESPACE, "-f", str(key), str(file)], interactive=True)
         made = file.with_name(f"{file.name}.sig")
@@ -61,8 +61,8 @@ def check_signature(manifest: bytes, signature: bytes, signers: Path | None) -> 
         SignatureError: it does not hold.
         UsageError: ``ssh-keygen`` is missing.
     """
-    with tempfile.TemporaryDirectory(prefix="twinbench-") as folder:
-        file = Path(folder) / "signature"
+    with temporary_folder() as folder:
+        file = folder / "signature"
         file.write_bytes(signature)
         checked = _run(["-Y", "check-novalidate", "-n", _NAMESPACE, "-s", str(file)], manifest)
         if checked.returncode != 0:
