@@ -85,12 +85,12 @@ def test_an_actor_and_then_the_run_itself_are_killed_and_nothing_is_paid_twice(
         [killed, *_] = [actor for actor in head.actors() if actor.status() != psutil.STATUS_ZOMBIE]
         lost = {str(each.name) for each in ours(engine)}
         killed.kill()
+        until(lambda: "is lost: " in printed(run)[1])
         until(lambda: bool({str(each.name) for each in ours(engine)} - lost))  # they go on in new containers
         os.kill(process, signal.SIGKILL)
         assert killing.ended() == -signal.SIGKILL
         _, err = printed(run)
         assert "joined: 2 at once" in err
-        assert "is lost: " in err
         began = time.monotonic()
         until(lambda: not [actor for actor in head.actors() if actor.status() != psutil.STATUS_ZOMBIE])
         until(lambda: ours(engine) == [])
