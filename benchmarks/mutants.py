@@ -44,6 +44,7 @@ MOST_SURVIVORS_PERCENT = 3.0
 ACCEPTED_FILE = Path(__file__).with_name("mutants.toml")
 
 STATISTICS = (
+    "tests/twinbench/test_pinned_statistics.py",
     "tests/twinbench/test_statistics.py",
     "tests/static_track/test_intervals.py",
     "tests/static_track/test_board.py",
@@ -59,6 +60,7 @@ SCORING = (
     "tests/static_track/test_scoring_properties.py",
     "tests/static_track/test_score_many.py",
     "tests/static_track/test_predict.py",
+    "tests/static_track/test_own_calls.py",
 )
 SPLITS = (
     "tests/static_track/banks/test_splits.py",
@@ -186,9 +188,10 @@ def copy_tree(target: Path) -> None:
 
 
 def unmutated_spans(module: Path) -> set[tuple[int, int]]:
-    """Return the lines and columns of all annotations and of dataclass decorators.
+    """Return the lines and columns of all annotations, of dataclass decorators, and of ``strict`` of ``zip``.
 
-    With postponed evaluation, a change in an annotation changes nothing; whether a dataclass is frozen, mypy checks.
+    With postponed evaluation, a change in an annotation changes nothing; whether a dataclass is frozen, mypy checks;
+    and ``strict`` is a guard against a mistake elsewhere: as long as lengths agree, it changes nothing.
     """
     spans: set[tuple[int, int]] = set()
     for node in ast.walk(ast.parse(module.read_text("utf-8"))):
@@ -201,6 +204,8 @@ def unmutated_spans(module: Path) -> set[tuple[int, int]]:
             found = [node.annotation]
         elif isinstance(node, ast.ClassDef):
             found = [each for each in node.decorator_list if ast.unparse(each).startswith("dataclass")]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "zip":
+            found = [each.value for each in node.keywords if isinstance(each.value, ast.Constant)]
         for each in found:
             if each is not None:
                 assert each.end_lineno is not None

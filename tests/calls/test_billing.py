@@ -307,6 +307,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
         {"inputTokens": 10, "outputTokens": 5, "cacheDetails": [{"ttl": "1h", "inputTokens": 800}]},
         "800 tokens were written to a cache for one hour",
     ),
+    "a total that lacks a single cached token": (
+        {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 16, "prompt_cache_hit_tokens": 1},
+        "the prompt seems to lack its 1 cached tokens",
+    ),
     "a lifetime that nobody knows": (
         {"inputTokens": 10, "outputTokens": 5, "cacheDetails": [{"ttl": "12h", "inputTokens": 800}]},
         "no price is known for a ttl of '12h'",
@@ -474,6 +478,14 @@ def test_writes_for_an_hour_have_a_price_of_their_own() -> None:
         usage.cost_usd(OPUS)
 
 
+def test_bedrocks_list_of_writes_is_read_by_lifetime() -> None:
+    usage = {"inputTokens": 10, "outputTokens": 5, "cacheDetails": [{"ttl": "5m", "inputTokens": 8}]}
+    assert read_usage({"usage": usage}) == Usage(input=10, cache_write=8, output=5)
+    usage["cacheDetails"] = [{"ttl": "5m", "inputTokens": 8}, {"ttl": "1h", "inputTokens": 3}]
+    found = read_usage({"usage": usage}, one_hour_writes=True)
+    assert found == Usage(input=10, cache_write=11, output=5, cache_write_1h=3)
+
+
 def test_usage_of_old_journals_is_written_and_read_as_before() -> None:
     old = {"input": 100, "cache_read": 0, "cache_write": 1000, "output": 50}
     assert Usage(**old).to_json() == old
@@ -585,6 +597,8 @@ def test_a_call_costs_what_its_buckets_cost() -> None:
         (0.01172, "0.01172"),
         (1.5e-07, "1.5E-7"),
         (0, "0"),
+        (10**6, "1000000"),
+        ("1000000.01", None),
         ("0.00405", "0.00405"),
         (Decimal("0.3"), "0.3"),
         (None, None),

@@ -26,7 +26,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.timing import HANG_S, cpu_s
-from twinbench.calls.journal import JOURNAL_FILE, Journal, _Reader, read_journal
+from twinbench.calls.journal import JOURNAL_FILE, Journal, _depth, _Reader, read_journal
 from twinbench.calls.packing import pack, unpack
 from twinbench.calls.redaction import Secrets
 from twinbench.errors import JournalError, TwinbenchError
@@ -159,11 +159,33 @@ def forged(lines: list[bytes]) -> list[bytes]:
     return [*lines[:2], f'{body[:-1]},"sha256":"{sha256}"}}\n'.encode(), *lines[3:]]
 
 
+def with_another_record(changed: Callable[[dict[str, Any]], object]) -> Callable[[list[bytes]], list[bytes]]:
+    """The third line made anew from a changed record, with its own hash and in its own place."""
+
+    def change(lines: list[bytes]) -> list[bytes]:
+        record = json.loads(lines[2])
+        del record["sha256"]
+        changed(record)
+        body = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        sha256 = hashlib.sha256(body).hexdigest()
+        return [*lines[:2], body[:-1] + f',"sha256":"{sha256}"}}\n'.encode(), *lines[3:]]
+
+    return change
+
+
+NO_ENTRY = "line 3: not a journal line, though its hash matches"
 TAMPERED: dict[str, tuple[Callable[[list[bytes]], list[bytes]], str]] = {
     "a field edited": (edited_field, "line 3: the line was edited: its hash does not match its content"),
     "a space added": (edited_space, "line 3: the line was edited"),
     "the hash edited": (edited_hash, "line 3: the line was edited"),
     "a line forged with its hash": (forged, "line 4: its prev is not the hash of the previous line"),
+    "a key that no line has": (with_another_record(lambda record: record.update(more=1)), NO_ENTRY),
+    "a key missing": (with_another_record(lambda record: record.pop("kind")), NO_ENTRY),
+    "another key in its place": (with_another_record(lambda record: record.update(sort=record.pop("kind"))), NO_ENTRY),
+    "fields that are a list": (with_another_record(lambda record: record.update(fields=[])), NO_ENTRY),
+    "a kind that is a number": (with_another_record(lambda record: record.update(kind=3)), NO_ENTRY),
+    "a number that is true": (with_another_record(lambda record: record.update(number=True)), NO_ENTRY),
+    "a previous hash that is null": (with_another_record(lambda record: record.update(prev=None)), NO_ENTRY),
     "a line missing": (
         lambda lines: [*lines[:2], *lines[3:]],
         "line 3: the line has the number 4, not 3: lines before it are miss",
@@ -566,6 +588,15 @@ def test_a_reader_stops_where_the_journal_ended_when_it_began(folder: Path) -> N
         journal.append("second")
         assert list(reader) == []
         assert len(read_journal(folder)) == 2
+
+
+def test_the_depth_of_a_line_is_that_of_its_deepest_value() -> None:
+    """Siblings before it do not hide it, and brackets in texts are none."""
+    many = b"[]," * 300
+    assert _depth(b"[" + many + b"[" * 70 + b"]" * 70 + b"]") == 71
+    assert _depth(b'{"a":' + b"[" * 70 + b"]" * 70 + b',"b":[' + many + b"0]}") == 71
+    assert _depth(b'["' + b"[" * 300 + b'"]') == 1
+    assert _depth(b"[" * 20 + b"]" * 20) == 0, "too few to matter"
 
 
 @pytest.mark.parametrize("what", ["plain", "half of a pair: \ud83d"])

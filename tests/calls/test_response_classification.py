@@ -132,6 +132,32 @@ def test_what_is_no_chat_completion_counts_its_reservation_and_is_tried_again(bo
 
 
 @pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b"ok", "Expecting value: line 1 column 1"),
+        (answered(choices=[]).body, "it is not a chat completion: it has no message"),
+    ],
+)
+def test_why_a_response_cannot_be_read_is_said(body: bytes, why: str) -> None:
+    detail = classify_response(Response(200, body, None, 0.1), CANDIDATE, switched=False).detail
+    assert detail is not None
+    assert detail.startswith(f"the response cannot be read: {why}")
+
+
+def test_an_answer_is_held_against_the_limit_of_its_request() -> None:
+    """The request's own limit, or else the candidate's."""
+    usage = {"prompt_tokens": 10, "completion_tokens": 21}
+    assert classify_response(answered(usage=usage), CANDIDATE, switched=False, max_tokens=21).cause is None
+    judged = classify_response(answered(usage=usage), CANDIDATE, switched=False, max_tokens=20)
+    assert (judged.cause, judged.billed, judged.usage) == (Cause.usage, True, None)
+    assert "an answer of 21 tokens where max_tokens allows 20" in (judged.detail or "")
+    longer = {"prompt_tokens": 10, "completion_tokens": CANDIDATE.max_tokens + 1}
+    assert classify_response(answered(usage=longer), CANDIDATE, switched=False).cause is Cause.usage
+    longest = {"prompt_tokens": 10, "completion_tokens": CANDIDATE.max_tokens}
+    assert classify_response(answered(usage=longest), CANDIDATE, switched=False).cause is None
+
+
+@pytest.mark.parametrize(
     "usage",
     [
         {"prompt_tokens": 90_000_000, "completion_tokens": 5, "total_tokens": 90_000_005},

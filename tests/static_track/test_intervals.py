@@ -298,6 +298,11 @@ def several_draws(groups: int = 21, draws: int = 5) -> TrajectoryParts:
     )
 
 
+@pytest.mark.parametrize(("groups", "small"), [(99, True), (100, False)])
+def test_fewer_than_a_hundred_groups_of_several_are_few(groups: int, small: bool) -> None:
+    assert RouterSample([several_draws(groups, 2)], QUICK)._clusters.is_small == [small]
+
+
 def test_draws_of_one_task_are_one_group() -> None:
     parts = several_draws()
     sample, once = RouterSample([parts], QUICK), RouterSample([in_workloads({"w": 21})], QUICK)

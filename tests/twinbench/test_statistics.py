@@ -20,9 +20,25 @@ from statsmodels.stats.proportion import proportion_confint
 from tests.examples import examples
 from twinbench.statistics import Resampling
 from twinbench.statistics.clusters import Clusters, Floats
-from twinbench.statistics.comparing import holm, mcnemar, needed_clusters, rank_ranges, sign_test
+from twinbench.statistics.comparing import (
+    holm,
+    mcnemar,
+    needed_clusters,
+    rank_columns,
+    rank_ranges,
+    rank_ranges_from_tests,
+    rank_text,
+    sign_test,
+)
 from twinbench.statistics.intervals import bca_intervals, exact_bound, p_values, share_interval
-from twinbench.statistics.sampling import Distribution, bootstrap
+from twinbench.statistics.paired import MAX_SWAPPED_CLUSTERS, paired_p_value
+from twinbench.statistics.sampling import (
+    Distribution,
+    bootstrap,
+    resamples_per_batch,
+    scale_to_integers,
+    split_into_batches,
+)
 from twinbench.statistics.swapping import swap_test
 
 
@@ -172,6 +188,31 @@ def test_another_sample_beside_it_and_what_is_drawn_at_once_change_nothing(monke
     monkeypatch.setattr("twinbench.statistics.sampling._MAX_PRODUCT_ELEMENTS", 700)
     _, beside = bootstrap(clusters, [observed(50, seed=9) * 1e9, values], ratio, Resampling(300))
     assert np.array_equal(alone.resampled, beside.resampled)
+
+
+def test_a_matrix_product_has_at_most_a_quarter_of_a_million_elements() -> None:
+    assert resamples_per_batch(one_stratum(1), np.ones((1, 1))) == 250_000
+    assert resamples_per_batch(one_stratum(50), observed(50)) == 2500
+    assert resamples_per_batch(one_stratum(50), np.ones((50, 3, 7))) == 250_000 // (50 * 21)
+    assert resamples_per_batch(one_stratum(50), np.ones((50, 3, 7000))) == 1
+
+
+def test_batches_are_full_but_for_the_last() -> None:
+    assert split_into_batches(10, 4) == [4, 4, 2]
+    assert split_into_batches(8, 4) == [4, 4]
+    assert split_into_batches(3, 4) == [3]
+
+
+def test_values_become_the_largest_integers_whose_sums_are_exact() -> None:
+    values = np.array([[0.1, 0.0, -7e9], [0.3, 0.0, 5e8]])
+    for clusters in (1, 2, 3, 1000):
+        integers, scale = scale_to_integers(values, clusters)
+        assert np.array_equal(integers, np.rint(integers))
+        largest = np.abs(integers).max(axis=0)[[0, 2]]
+        room = 52 - clusters.bit_length()
+        assert (largest <= 2.0**room).all()
+        assert (largest > 2.0 ** (room - 1)).all()
+        assert integers * scale == pytest.approx(values, rel=1e-12)
 
 
 def test_the_seed_decides() -> None:
@@ -397,6 +438,20 @@ def test_a_rank_is_a_range_within_a_tie() -> None:
     assert rank_ranges({}, 1) == [(1, 1)]
 
 
+def test_a_router_is_ahead_where_its_test_says_so() -> None:
+    """At the level itself a difference is significant; its sign says which of the two is ahead."""
+    pairs = {"ahead": [0.5, -0.5, 0.0], "p_values": [0.25, 0.25, 0.0]}
+    assert rank_ranges_from_tests(3, **pairs, level=0.75) == [(2, 2), (2, 3), (1, 2)]
+    assert rank_ranges_from_tests(3, **pairs, level=0.8) == [(1, 3), (1, 3), (1, 3)]
+    assert rank_ranges_from_tests(2, [-2.0], [0.01], 0.95) == [(2, 2), (1, 1)]
+
+
+def test_a_rank_is_a_number_or_a_range() -> None:
+    assert (rank_text((2, 2)), rank_text((1, 3))) == ("2", "1–3")
+    assert rank_columns((1, 3)) == {"rank_best": 1, "rank_worst": 3}
+    assert rank_columns(None) == {"rank_best": None, "rank_worst": None}
+
+
 @pytest.mark.parametrize(("difference", "power"), [*product((0.2, 0.05), (0.8, 0.9))])
 def test_so_many_clusters_find_the_difference_with_that_power(difference: float, power: float) -> None:
     needed = needed_clusters(difference, 1 / 100**0.5, 100, power=power)  # values of standard deviation 1
@@ -426,6 +481,14 @@ def test_the_swap_test_is_scipys_permutation_test_of_pairs() -> None:
         rng=np.random.default_rng(0),
     )
     assert p == pytest.approx(wanted.pvalue, abs=0.015)
+
+
+@pytest.mark.parametrize(("differing", "p"), [(1000, 0.5), (1001, 0.0)])
+def test_beyond_a_thousand_clusters_that_differ_nothing_is_swapped(differing: int, p: float) -> None:
+    equal = np.zeros((200, 1))
+    drawn = Distribution(np.ones(1), equal + 1, np.ones((5, 1)), 4)
+    assert MAX_SWAPPED_CLUSTERS == 1000
+    assert paired_p_value(drawn, differing, lambda: 0.5) == pytest.approx(p)
 
 
 def test_few_clusters_that_differ_cannot_be_significant_by_swapping() -> None:

@@ -107,7 +107,7 @@ class _UsageReader:
         for key, place, value in _walk(name, usage):
             self._values[key].append((place, value))
 
-    def read(self, *, max_tokens: int | None = None, one_hour_writes: bool = False) -> Usage:
+    def read(self, *, max_tokens: int | None, one_hour_writes: bool) -> Usage:
         """Put the counts into buckets; raise ``BillError`` where that cannot be done."""
         self._refuse_wrong_types()
         self._refuse_unpriced()
@@ -274,7 +274,8 @@ class _UsageReader:
         compacted.
         """
         each = [
-            _UsageReader(place, entry).read(one_hour_writes=True) for place, entry in self._entries(keys.ITERATIONS)
+            _UsageReader(place, entry).read(max_tokens=None, one_hour_writes=True)
+            for place, entry in self._entries(keys.ITERATIONS)
         ]
         if each and sum(each, Usage()) != usage:
             raise BillError(f"{self._name}.iterations add up to other counts than the usage around them")

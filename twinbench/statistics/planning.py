@@ -30,13 +30,13 @@ def _log_factorials(most: int) -> Floats:
 
 
 def _binomial(count: int, chance: float, log_factorials: Floats) -> tuple[int, Floats]:
-    """Return the probabilities of a binomial distribution without its negligible tails.
+    """Return the probabilities of a binomial distribution without its negligible tails; ``chance`` is above 0.
 
     Returns:
         The lowest count that is included, and the probabilities from that count on.
     """
-    if chance <= 0 or chance >= 1:
-        return (count if chance >= 1 else 0), np.ones(1)
+    if chance >= 1:
+        return count, np.ones(1)
     spread = math.sqrt(count * chance * (1 - chance))
     reach = 5.5 * spread + 6
     low, high = max(0, math.floor(count * chance - reach)), min(count, math.ceil(count * chance + reach))
@@ -55,11 +55,11 @@ def _critical_counts(most: int, level: float) -> Ints:
     found = np.full(most + 1, -1, np.intp)
     rarer, alpha = -1, 1 - level
     for coins in range(1, most + 1):
-        # The critical count never falls as coins are added, and rises by one at most.
+        # The critical count never falls as coins are added, and rises by one at most. It stays below half of them.
         tried = rarer + 1
         numbers = np.arange(max(0, tried - 60), tried + 1)
         logs = log_factorials[coins] - log_factorials[numbers] - log_factorials[coins - numbers]
-        if 2 * float(np.exp(logs - coins * math.log(2)).sum()) <= alpha and 2 * tried < coins:
+        if 2 * float(np.exp(logs - coins * math.log(2)).sum()) <= alpha:
             rarer = tried
         found[coins] = rarer
     return found
@@ -87,7 +87,7 @@ def sign_test_power(tasks: int, differing: float, difference: float, *, level: f
     power = 0.0
     for coins, chance in enumerate(chances.tolist(), low):
         rarer = int(critical[coins])
-        if rarer < 0 or chance < _IGNORED_TAIL / len(chances):
+        if chance < _IGNORED_TAIL / len(chances):
             continue
         first, split = _binomial(coins, ahead, log_factorials)
         numbers = np.arange(first, first + len(split))

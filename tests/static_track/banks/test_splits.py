@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from static_track.banks.bank import Bank
 from static_track.banks.importing import import_bank
-from static_track.banks.splits import HELDOUT, TrajectoryLabel, parse_shares, plan_split, split_path
+from static_track.banks.splits import HELDOUT, WHOLE_BANK, BankPart, TrajectoryLabel, parse_shares, plan_split, split_path
 from static_track.evaluator import Evaluator
 from tests.banks import Row, a_trajectory, import_rows
 from tests.cli.commands import twinbench
@@ -205,3 +205,18 @@ def test_a_part_is_exported_as_rows_and_named_in_the_data_frame(store: Store, tm
         assert imported.rows == len(wanted)
     assert twinbench(*export, "--split", "none", "-o", tmp_path / "none.jsonl").code == 2
     assert not (tmp_path / "none.jsonl").exists()
+
+
+def test_parts_differ_by_their_trajectories_and_not_by_their_names() -> None:
+    """Kept scores are found by this."""
+    assert WHOLE_BANK.fingerprint is None
+    part = BankPart("a", (1, 2))
+    assert part.fingerprint == BankPart("b", (1, 2)).fingerprint
+    assert len({part.fingerprint, BankPart("a", (1, 3)).fingerprint, BankPart("a", ()).fingerprint, None}) == 4
+
+
+def test_a_part_is_a_condition_of_its_trajectories() -> None:
+    assert WHOLE_BANK.condition() == "true"
+    assert BankPart("a", (3, 5)).condition() == "trajectory IN (3, 5)"
+    assert BankPart("a", (3,)).condition("t.number") == "t.number IN (3)"
+    assert BankPart("a", ()).condition() == "false"
