@@ -54,6 +54,15 @@ def test_annotations_and_dataclass_decorators_are_left_out(tmp_path: Path) -> No
     assert (3, "    total: int = 0".index("0")) not in unmutated_spans(path)
 
 
+def test_strict_of_a_zip_is_left_out_and_other_constants_are_not(tmp_path: Path) -> None:
+    path = tmp_path / "module.py"
+    line = "pairs = zip(one, other, strict=True), pack(strict=False)"
+    path.write_text(line)
+    spans = unmutated_spans(path)
+    assert (1, line.index("True")) in spans
+    assert (1, line.index("False")) not in spans
+
+
 def test_a_draw_is_of_positions_and_repeats_itself() -> None:
     many_at_one = [mutant(number, 10) for number in range(50)]
     others = [mutant(100 + line, line) for line in range(20, 40)]

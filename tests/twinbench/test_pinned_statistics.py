@@ -103,7 +103,7 @@ def described(drawn: Distribution) -> dict[str, Any]:
         "cumulants": [drawn.cumulant(order).tolist() for order in (2, 3)],
         "p": p_values(drawn).tolist(),
         "intervals": {level: bca_intervals(drawn, level).tolist() for level in (0.8, 0.95, 0.99)},
-        "one statistic": bca_intervals(drawn.select(2), 0.95).tolist(),
+        "last statistic": bca_intervals(drawn.select(len(drawn.point) - 1), 0.95).tolist(),
     }
 
 
@@ -131,6 +131,9 @@ def bootstraps() -> Iterator[tuple[str, Any]]:
     yield "one cluster outweighs all", described(drawn)
     (drawn,) = bootstrap(clusters_of((3,)), [observed(3, 2)], shares, RESAMPLING)
     yield "three clusters", described(drawn)
+    spread = observed(50, 4)[:, 3:]
+    for point in (0.0, 1e3):  # beyond all resamples
+        yield f"a point of {point}", described(Distribution(np.full(1, point), spread, spread - 9, 12))
 
 
 def comparisons() -> Iterator[tuple[str, Any]]:
@@ -155,9 +158,10 @@ def comparisons() -> Iterator[tuple[str, Any]]:
     yield "detectable mean", [detectable_mean(0.04), detectable_mean(0.04, level=0.8, power=0.6)]
     yield "ranks", rank_ranges_from_tests(3, [0.5, -0.5, -1.0], [0.06, 0.049, 0.001], 0.95)
     scores, truth = np.arange(40) * 7 % 13 / 13, (np.arange(40) * 5 % 9 < 4).astype(np.intp)
-    auc = stratified_auc(scores, truth, np.arange(40) % 3)
-    assert auc is not None
-    yield "auc", [auc.value, auc.standard_error, auc.pairs, *auc.interval(0.9)]
+    for name, strata in (("of three strata", np.arange(40) % 3), ("where most strata have one class", np.arange(40) // 2)):
+        auc = stratified_auc(scores, truth, strata)
+        assert auc is not None
+        yield f"auc {name}", [auc.value, auc.standard_error, auc.pairs, *auc.interval(0.9)]
 
 
 def runs() -> Iterator[tuple[str, Any]]:
@@ -169,7 +173,8 @@ def runs() -> Iterator[tuple[str, Any]]:
     solved[:, 2], failed[:, 2] = 0, 3
     for name, sums in (("dear", dear), ("cheap", cheap), ("all resolved", solved), ("none resolved", failed)):
         yield f"a run: {name}", run_intervals(cases, sums, 0.6, RESAMPLING)
-    yield "a run of few cases", run_intervals(cases[:5], dear[:5], 0.6, RESAMPLING)
+    for few in (1, 5):
+        yield f"a run of {few}", run_intervals(cases[:few], dear[:few], 0.6, RESAMPLING)
     found = compare_all(cases, [dear, cheap, solved], 0.6, RESAMPLING)
     yield "runs compared", [[each.difference_usd, each.ends, each.p, each.needed_cases] for each in found.pairs]
     yield "runs ranked", [found.p_holm, found.ranks, rank_bills(cases, {"a": dear, "b": solved}, 0.6, RESAMPLING)]

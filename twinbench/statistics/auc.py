@@ -47,8 +47,6 @@ def stratified_auc(scores: Floats, truth: Ints, strata: Ints) -> Auc | None:
     for stratum in np.unique(strata).tolist():
         here = strata == stratum
         yes, no = scores[here & (truth == 1)], scores[here & (truth == 0)]
-        if not len(yes) or not len(no):
-            continue
         of_yes, of_no = _count_wins(yes, no), len(yes) - _count_wins(no, yes)
         parts += [(of_yes, len(no)), (of_no, len(yes))]
         wins += float(of_yes.sum())

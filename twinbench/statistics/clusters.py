@@ -30,7 +30,7 @@ class Clusters:
     """The number of clusters of each stratum."""
     position: Ints
     """The index of each observation's cluster, counted through all strata; shape (observations,)."""
-    min_clusters_alone: int = 0
+    min_clusters_alone: int
     """Strata with fewer clusters than this are small: they are not resampled from their own clusters alone."""
 
     @classmethod

@@ -47,13 +47,7 @@ def sign_test(plus: int, minus: int) -> float:
     for number in range(1, rarer + 1):
         ways = ways * (coins - number + 1) // number
         total += ways
-    return min(1.0, 2 * total / 2**coins) if coins < 1000 else min(1.0, _divide_by_power_of_two(2 * total, coins))
-
-
-def _divide_by_power_of_two(ways: int, coins: int) -> float:
-    """Return ``ways`` / 2^``coins``, also if neither of them fits into a float."""
-    surplus = max(0, ways.bit_length() - 64)
-    return math.ldexp(ways >> surplus, surplus - coins)
+    return min(1.0, 2 * total / 2**coins)  # exact to the last bit, however large the two integers are
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
