@@ -131,6 +131,8 @@ def bootstraps() -> Iterator[tuple[str, Any]]:
     yield "one cluster outweighs all", described(drawn)
     (drawn,) = bootstrap(clusters_of((3,)), [observed(3, 2)], shares, RESAMPLING)
     yield "three clusters", described(drawn)
+    counts = observed(60, 1)[:, 1:3]  # many resamples equal the point
+    yield "whole numbers", described(Distribution(np.array([2.0, 1.0]), counts, counts - 1.5, 20))
     spread = observed(50, 4)[:, 3:]
     for point in (0.0, 1e3):  # beyond all resamples
         yield f"a point of {point}", described(Distribution(np.full(1, point), spread, spread - 9, 12))

@@ -39,11 +39,11 @@ def paired_p_value(drawn: Distribution, differing: int, swap_p_value: Callable[[
     p = sign_test(differing, 0)
     if differing <= MAX_SWAPPED_CLUSTERS:
         p = max(p, swap_p_value())
-    return p if _has_no_spread(drawn) else max(p, float(p_values(drawn)[0]))
+    return p if _has_no_spread(drawn) else max(p, p_values(drawn).item())
 
 
 def _has_no_spread(drawn: Distribution) -> bool:
-    return float(np.ptp(drawn.resampled)) <= MIN_RELATIVE_WIDTH * max(1.0, abs(float(drawn.point[0])))
+    return float(np.ptp(drawn.resampled)) <= MIN_RELATIVE_WIDTH * max(1.0, abs(drawn.point.item()))
 
 
 def paired_difference(
@@ -68,8 +68,8 @@ def paired_difference(
         reach: how far the interval extends on either side of the difference if all resamples are equal.
     """
     p = paired_p_value(drawn, differing, swap_p_value)
-    low, high = (float(end) for end in bca_intervals(drawn, resampling.level)[0])
-    point, error = float(drawn.point[0]), float(drawn.standard_error[0])
+    [[low, high]] = bca_intervals(drawn, resampling.level).tolist()
+    point, error = drawn.point.item(), drawn.standard_error.item()
     if _has_no_spread(drawn):
         low, high = low - reach, high + reach
     if p > 1 - resampling.level:
