@@ -72,6 +72,7 @@ CALLS = (
     "tests/calls/test_billing.py",
     "tests/calls/test_usage_shapes.py",
     "tests/calls/test_response_classification.py",
+    "tests/calls/test_provider_errors.py",
     "tests/calls/test_translation.py",
     "tests/calls/test_routed.py",
 )
@@ -86,8 +87,13 @@ RULES: Mapping[str, Sequence[str]] = {
     "twinbench/statistics/planning.py": STATISTICS,
     "twinbench/statistics/sampling.py": STATISTICS,
     "twinbench/statistics/swapping.py": STATISTICS,
-    "twinbench/routing/cache_policy.py": (*CALLS, *SCORING),
-    "twinbench/routing/session.py": ("tests/twinbench/test_router.py", *CALLS, *SCORING),
+    "twinbench/routing/cache_policy.py": ("tests/calls/test_wall_clock.py", *CALLS, *SCORING),
+    "twinbench/routing/session.py": (
+        "tests/twinbench/test_router.py",
+        "tests/calls/test_wall_clock.py",
+        *CALLS,
+        *SCORING,
+    ),
     "twinbench/calls/billing.py": CALLS,
     "twinbench/calls/budget.py": ("tests/calls/test_budget.py", *CALLS),
     "twinbench/calls/journal.py": ("tests/calls/test_journal.py", "tests/calls/test_durability.py"),

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from twinbench.calls.completion import read_message
 from twinbench.calls.exchange import Response, TransportError
-from twinbench.calls.response_classification import classify_response
+from twinbench.calls.response_classification import AttemptResult, classify_response
 from twinbench.causes import CAUSES, Cause, OutcomeClass
+from twinbench.routing.usage import Usage
 from twinbench.storage.manifest_files import live_manifest
 
 CANDIDATE = live_manifest().candidates[0]
@@ -129,6 +130,72 @@ def test_what_is_no_chat_completion_counts_its_reservation_and_is_tried_again(bo
     assert (judged.cause, judged.retry, judged.billed, judged.usage) == (Cause.transport, True, True, None)
     assert judged.detail is not None
     assert judged.detail.startswith("the response cannot be read: ")
+
+
+STATUSES: dict[int, tuple[Cause, bool, bool, bool]] = {
+    # status: cause, whether it is tried again, whether it may have been billed, whether the time to wait is taken over
+    199: (Cause.transport, True, True, True),
+    299: (Cause.transport, True, True, True),
+    300: (Cause.request, False, False, False),
+    399: (Cause.request, False, False, False),
+    400: (Cause.request, False, False, False),
+    401: (Cause.access, False, False, False),
+    402: (Cause.quota, False, False, False),
+    403: (Cause.access, False, False, False),
+    404: (Cause.model, False, False, False),
+    407: (Cause.request, False, False, False),
+    408: (Cause.transport, True, False, False),
+    409: (Cause.request, False, False, False),
+    428: (Cause.request, False, False, False),
+    429: (Cause.quota, True, False, True),
+    430: (Cause.request, False, False, False),
+    499: (Cause.request, False, False, False),
+    500: (Cause.transport, True, True, True),
+    529: (Cause.transport, True, True, True),
+}
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_a_status_decides_over_cause_bill_and_another_attempt(status: int) -> None:
+    cause, again, billed, waits = STATUSES[status]
+    body = json.dumps({"error": {"message": "no"}}).encode()
+    judged = classify_response(Response(status, body, 7.5, 0.1), CANDIDATE, switched=False)
+    assert (judged.cause, judged.retry, judged.billed) == (cause, again, billed)
+    assert judged.retry_after_s == (7.5 if waits else None)
+    assert (judged.detail or "").startswith(f"status {status}: no")
+    after_another = classify_response(Response(status, body, 7.5, 0.1), CANDIDATE, switched=True)
+    assert after_another.cause is (Cause.switch if status == 400 else cause)
+
+
+def test_an_error_page_of_some_server_is_about_the_address() -> None:
+    judged = classify_response(Response(404, b"<html>404</html>", None, 0.1), CANDIDATE, switched=False)
+    assert (judged.cause, judged.retry, judged.billed) == (Cause.request, False, False)
+    assert "does --api-base end in /v1?" in (judged.detail or "")
+
+
+def test_a_refusal_that_reports_its_usage_was_billed() -> None:
+    def refused(usage: Any) -> AttemptResult:
+        body = json.dumps({"error": {"message": "no", "code": 400}, "usage": usage}).encode()
+        return classify_response(Response(400, body, None, 0.1), CANDIDATE, switched=False)
+
+    assert (refused(USAGE).billed, refused(USAGE).usage) == (True, Usage(input=10, output=2))
+    assert (refused({"prompt_tokens": -1}).billed, refused({"prompt_tokens": -1}).usage) == (False, None)
+    assert (refused(None).billed, refused(None).usage) == (False, None)
+
+
+def test_an_answer_of_another_model_is_paid_and_not_used() -> None:
+    judged = classify_response(answered(model="somebody/else"), CANDIDATE, switched=False)
+    assert (judged.cause, judged.retry, judged.billed, judged.message) == (Cause.model, False, True, None)
+    assert judged.usage == Usage(input=10, output=2)
+    assert "but somebody/else answered" in (judged.detail or "")
+    unnamed = classify_response(answered(model=None), CANDIDATE, switched=False)
+    assert "but an unnamed model answered" in (unnamed.detail or "")
+
+
+def test_an_answer_that_ended_with_an_error_is_paid_and_tried_again() -> None:
+    choice = {"message": {"role": "assistant", "content": "half"}, "finish_reason": "error"}
+    judged = classify_response(answered(choices=[choice]), CANDIDATE, switched=False)
+    assert (judged.cause, judged.retry, judged.billed, judged.message) == (Cause.transport, True, True, None)
 
 
 @pytest.mark.parametrize(

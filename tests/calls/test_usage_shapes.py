@@ -75,6 +75,13 @@ def test_writes_for_an_hour_are_refused_where_they_have_no_price(shape: str, cou
             read_usage(SHAPES[shape].body(counted))
 
 
+@pytest.mark.parametrize("label", [None, 5, ["1h"]])
+def test_a_lifetime_that_is_no_text_is_refused(label: Any) -> None:
+    usage = {"inputTokens": 10, "outputTokens": 5, "cacheDetails": [{"ttl": label, "inputTokens": 8}]}
+    with pytest.raises(BillError, match=r"usage.cacheDetails\[0\].ttl is not a string: "):
+        read_usage({"usage": usage})
+
+
 def drawn(chance: random.Random) -> Counts:
     """Counts of a call, as agents make them."""
     write, output = chance.choice([0, chance.randint(1, 5000)]), chance.randint(1, 3000)

@@ -40,6 +40,7 @@ from twinbench.statistics.planning import (
     _binomial,
     _critical_counts,
     _log_factorials,
+    _round_up_to_power_of_two,
     detectable_difference,
     needed_tasks,
     sign_test_p_values,
@@ -133,6 +134,13 @@ def bootstraps() -> Iterator[tuple[str, Any]]:
     yield "three clusters", described(drawn)
     counts = observed(60, 1)[:, 1:3]  # many resamples equal the point
     yield "whole numbers", described(Distribution(np.array([2.0, 1.0]), counts, counts - 1.5, 20))
+    near, outlier = observed(50, 4)[:, :1], np.zeros((50, 1))
+    outlier[7] = 3.0  # far out, where the acceleration has no meaning any more
+    for sign in (-1, 1):
+        yield (
+            f"far from 0, {sign}",
+            described(Distribution(np.full(1, 90.0 * sign), near + 90 * sign, sign * outlier, 40)),
+        )
     spread = observed(50, 4)[:, 3:]
     for point in (0.0, 1e3):  # beyond all resamples
         yield f"a point of {point}", described(Distribution(np.full(1, point), spread, spread - 9, 12))
@@ -160,7 +168,10 @@ def comparisons() -> Iterator[tuple[str, Any]]:
     yield "detectable mean", [detectable_mean(0.04), detectable_mean(0.04, level=0.8, power=0.6)]
     yield "ranks", rank_ranges_from_tests(3, [0.5, -0.5, -1.0], [0.06, 0.049, 0.001], 0.95)
     scores, truth = np.arange(40) * 7 % 13 / 13, (np.arange(40) * 5 % 9 < 4).astype(np.intp)
-    for name, strata in (("of three strata", np.arange(40) % 3), ("where most strata have one class", np.arange(40) // 2)):
+    for name, strata in (
+        ("of three strata", np.arange(40) % 3),
+        ("where most strata have one class", np.arange(40) // 2),
+    ):
         auc = stratified_auc(scores, truth, strata)
         assert auc is not None
         yield f"auc {name}", [auc.value, auc.standard_error, auc.pairs, *auc.interval(0.9)]
@@ -183,13 +194,22 @@ def runs() -> Iterator[tuple[str, Any]]:
 
 
 def plans() -> Iterator[tuple[str, Any]]:
-    points = ((10, 0.5, 0.4), (60, 0.2, 0.1), (64, 0.9, 0.3), (400, 0.15, 0.06), (50, 0.1, 0.2), (5, 0.5, 0.5), (0, 1, 1))
+    points = (
+        (10, 0.5, 0.4),
+        (60, 0.2, 0.1),
+        (64, 0.9, 0.3),
+        (400, 0.15, 0.06),
+        (50, 0.1, 0.2),
+        (5, 0.5, 0.5),
+        (0, 1, 1),
+    )
     yield "power", [sign_test_power(*each) for each in points]
     yield "power at other levels", [sign_test_power(80, 0.3, 0.15, level=level) for level in (0.8, 0.9, 0.99)]
     yield "detectable", [detectable_difference(tasks, 0.2, power=0.7) for tasks in (5, 20, 100, 500)]
     yield "needed", [needed_tasks(*each) for each in ((0.3, 0.4), (0.05, 0.1), (0.001, 0.3), (0.0, 0.3), (1.0, 1.0))]
     for level in (0.95, 0.8, 0.999):
         yield f"critical counts at {level}", _critical_counts(128, level).tolist()
+    yield "powers of two", [_round_up_to_power_of_two(number) for number in (0, 1, 64, 65, 128, 1000)]
     for count, chance in ((40, 0.3), (3000, 0.01), (7, 1.0)):
         low, found = _binomial(count, chance, _log_factorials(count))
         yield f"binomial of {count} at {chance}", [low, len(found), found[:3].tolist(), float(found.sum())]

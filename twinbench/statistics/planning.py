@@ -54,7 +54,7 @@ def _critical_counts(most: int, level: float) -> Ints:
     log_factorials = _log_factorials(most)
     found = np.full(most + 1, -1, np.intp)
     rarer, alpha = -1, 1 - level
-    for coins in range(1, most + 1):
+    for coins in range(most + 1):
         # The critical count never falls as coins are added, and rises by one at most. It stays below half of them.
         tried = rarer + 1
         numbers = np.arange(max(0, tried - 60), tried + 1)

@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 from static_track.banks.bank import Bank
 from static_track.banks.importing import import_bank
-from static_track.banks.splits import HELDOUT, WHOLE_BANK, BankPart, TrajectoryLabel, parse_shares, plan_split, split_path
+from static_track.banks.splits import (
+    HELDOUT,
+    WHOLE_BANK,
+    BankPart,
+    TrajectoryLabel,
+    parse_shares,
+    plan_split,
+    split_path,
+)
 from static_track.evaluator import Evaluator
 from tests.banks import Row, a_trajectory, import_rows
 from tests.cli.commands import twinbench
