@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from twinbench.calls.billing import (
     BillError,
     bill_usd,
+    is_plausible,
     read_usage,
     reported_cost_usd,
     served_by,
@@ -615,6 +616,33 @@ def test_a_call_costs_what_its_buckets_cost() -> None:
 def test_the_providers_own_cost_is_an_amount_or_nothing(cost: Any, expected: str | None) -> None:
     found = reported_cost_usd({"usage": {"cost": cost}})
     assert found == (None if expected is None else Decimal(expected))
+
+
+@pytest.mark.parametrize(
+    ("usd", "plausible"),
+    [
+        ("1e12", True),
+        ("1000000000000.01", False),
+        ("-0.01", False),
+        ("0." + "1" * 60, True),
+        ("0." + "1" * 61, False),
+        ("1." + "1" * 59, True),
+        ("1." + "1" * 60, False),
+        ("1e-60", True),
+        ("1e-61", False),
+        ("0e60", True),
+        ("0e61", False),
+        ("NaN", False),
+        ("Infinity", False),
+    ],
+)
+def test_an_amount_that_can_occur_has_few_digits(usd: str, plausible: bool) -> None:
+    assert is_plausible(Decimal(usd)) is plausible
+
+
+def test_a_reported_cost_begins_within_thirty_places() -> None:
+    assert reported_cost_usd({"usage": {"cost": "1e-30"}}) == Decimal("1e-30")
+    assert reported_cost_usd({"usage": {"cost": "9e-31"}}) is None
 
 
 def test_the_providers_own_cost_survives_json_exactly() -> None:

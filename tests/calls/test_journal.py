@@ -227,6 +227,35 @@ def test_a_changed_journal_is_refused_with_file_and_line(folder: Path, kind: str
     assert sorted(path.name for path in folder.iterdir() if path.name.startswith("torn")) == []
 
 
+def test_a_journal_that_is_refused_keeps_no_file_open(folder: Path) -> None:
+    lines = written(folder)
+    (folder / JOURNAL_FILE).write_bytes(b"".join([*lines[:2], *lines[3:]]))
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        with pytest.raises(JournalError, match="lines before it are missing"):
+            Journal.open(folder)
+    assert len(os.listdir("/proc/self/fd")) == before
+    (folder / JOURNAL_FILE).write_bytes(b"".join(lines))
+    Journal.open(folder).close()
+
+
+def test_a_line_of_the_largest_size_is_written_and_read_and_no_larger_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Journal.open(folder) as journal:
+        journal.append("text", text="a" * 1000)
+        size = (folder / JOURNAL_FILE).stat().st_size
+        monkeypatch.setattr("twinbench.calls.journal.MOST_LINE_BYTES", size)
+        journal.append("text", text="b" * 1000)
+        with pytest.raises(JournalError, match="a line of kind text would be larger than"):
+            journal.append("text", text="c" * 1001)
+        journal.append("text", text="d" * 1000)
+    assert len(read_journal(folder)) == 3
+    monkeypatch.setattr("twinbench.calls.journal.MOST_LINE_BYTES", size - 1)
+    with pytest.raises(JournalError, match="line 1: the line is larger than"):
+        read_journal(folder)
+
+
 def test_every_single_byte_counts(folder: Path) -> None:
     content = b"".join(written(folder, 2))
     for place in range(len(content) - 1):  # without the last line's end the line is a torn one
