@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -228,3 +229,31 @@ def test_a_part_is_a_condition_of_its_trajectories() -> None:
     assert BankPart("a", (3, 5)).condition() == "trajectory IN (3, 5)"
     assert BankPart("a", (3,)).condition("t.number") == "t.number IN (3)"
     assert BankPart("a", ()).condition() == "false"
+
+
+def uneven_labels() -> list[TrajectoryLabel]:
+    """Forty-six trajectories in strata of 1 to 9, three of them held out."""
+    return [
+        TrajectoryLabel(number, f"w{number * 7 % 3}", f"i-{number:02}", number * 5 % 11 % 4, number in (7, 20, 33))
+        for number in range(46)
+    ]
+
+
+NEAR = [(0, 1, 2), (5, 9), (7, 8), (40, 41, 42, 43)]
+NAMED = [(2, 3), (20, 21, 22), (30, 31)]
+DEALT = json.loads((Path(__file__).parent / "pinned_splits.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("kind", DEALT)
+def test_a_split_is_dealt_as_every_earlier_release_dealt_it(kind: str) -> None:
+    """Submissions name a split by its recipe, so the same recipe is the same parts for good."""
+    seed, near, named = kind.split(", ")
+    plan = plan_split(
+        "pinned",
+        uneven_labels(),
+        parse_shares("train=60,dev=15,test=25"),
+        int(seed.removeprefix("seed ")),
+        NEAR if near == "near-duplicates" else None,
+        NAMED if named == "groups" else (),
+    )
+    assert plan.to_json("0" * 64) == DEALT[kind]
