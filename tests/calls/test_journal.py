@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -230,11 +231,11 @@ def test_a_changed_journal_is_refused_with_file_and_line(folder: Path, kind: str
 def test_a_journal_that_is_refused_keeps_no_file_open(folder: Path) -> None:
     lines = written(folder)
     (folder / JOURNAL_FILE).write_bytes(b"".join([*lines[:2], *lines[3:]]))
-    before = len(os.listdir("/proc/self/fd"))
+    before = psutil.Process().num_fds()
     for _ in range(3):
         with pytest.raises(JournalError, match="lines before it are missing"):
             Journal.open(folder)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert psutil.Process().num_fds() == before
     (folder / JOURNAL_FILE).write_bytes(b"".join(lines))
     Journal.open(folder).close()
 
@@ -297,7 +298,7 @@ def test_a_torn_last_line_is_cut_off_and_kept_beside(folder: Path, left: int) ->
     assert read.note.startswith(f"{folder / JOURNAL_FILE}, line 5: the line is incomplete")
 
     with Journal.open(folder) as journal:
-        assert journal.torn is not None
+        assert journal.torn == folder / "torn-5.bin"
         assert journal.torn.read_bytes() == torn
         assert len(journal.entries()) == 4
         assert journal.append("again") == 5
@@ -307,13 +308,14 @@ def test_a_torn_last_line_is_cut_off_and_kept_beside(folder: Path, left: int) ->
 def test_no_torn_line_replaces_another(folder: Path) -> None:
     written(folder, 2)
     kept = []
-    for part in (b"first", b"second"):
+    for part in (b"first", b"second", b"third"):
         with (folder / JOURNAL_FILE).open("ab") as file:
             file.write(part)
         with Journal.open(folder) as journal:
             assert journal.torn is not None
             kept.append(journal.torn)
-    assert [path.read_bytes() for path in kept] == [b"first", b"second"]
+    assert [path.name for path in kept] == ["torn-3.bin", "torn-3-1.bin", "torn-3-2.bin"]
+    assert [path.read_bytes() for path in kept] == [b"first", b"second", b"third"]
 
 
 WRITER = """
