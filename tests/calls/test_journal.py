@@ -9,6 +9,7 @@ import os
 import random
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -64,6 +65,15 @@ def test_what_was_appended_is_read_again_in_its_order(folder: Path) -> None:
     read = read_journal(folder)
     assert list(read) == entries
     assert (read.note, read.torn, len(read), read[-1].kind) == (None, b"", 2, "settle")
+
+
+def test_whoever_may_see_the_folder_may_read_a_journal(folder: Path) -> None:
+    before = os.umask(0)
+    try:
+        written(folder)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((folder / JOURNAL_FILE).stat().st_mode) == 0o644
 
 
 def test_a_journal_goes_on_where_it_was_closed(folder: Path) -> None:

@@ -163,8 +163,22 @@ def test_a_status_decides_over_cause_bill_and_another_attempt(status: int) -> No
     assert (judged.cause, judged.retry, judged.billed) == (cause, again, billed)
     assert judged.retry_after_s == (7.5 if waits else None)
     assert (judged.detail or "").startswith(f"status {status}: no")
+    assert not judged.simulated
     after_another = classify_response(Response(status, body, 7.5, 0.1), CANDIDATE, switched=True)
     assert after_another.cause is (Cause.switch if status == 400 else cause)
+
+
+@pytest.mark.parametrize("status", [199, 201, 400])
+def test_only_a_status_of_200_is_an_answer(status: int) -> None:
+    assert classify_response(answered(), CANDIDATE, switched=False).cause is None
+    assert classify_response(answered(status), CANDIDATE, switched=False).cause is not None
+
+
+@pytest.mark.parametrize(("code", "shown"), [("rate_limit_exceeded", 429), ("nobody_knows", 200)])
+def test_the_status_that_is_shown_is_the_one_that_is_meant(code: str, shown: int) -> None:
+    body = json.dumps({"error": {"message": "no", "code": code}}).encode()
+    detail = classify_response(Response(200, body, None, 0.1), CANDIDATE, switched=False).detail
+    assert (detail or "").startswith(f"status {shown}: no")
 
 
 def test_an_error_page_of_some_server_is_about_the_address() -> None:
