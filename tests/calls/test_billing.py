@@ -308,6 +308,11 @@ REFUSED: dict[str, tuple[Any, str]] = {
         {"inputTokens": 10, "outputTokens": 5, "cacheDetails": [{"ttl": "1h", "inputTokens": 800}]},
         "800 tokens were written to a cache for one hour",
     ),
+    "no answer, though a total": (
+        {"prompt_tokens": 10, "total_tokens": 10},
+        "does not say how long the answer was",
+    ),
+    "no answer of Gemini's, and no total": ({"promptTokenCount": 10}, "does not say how long the answer was"),
     "a total that lacks a single cached token": (
         {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 16, "prompt_cache_hit_tokens": 1},
         "the prompt seems to lack its 1 cached tokens",
