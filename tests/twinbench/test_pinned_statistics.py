@@ -122,9 +122,8 @@ def bootstraps() -> Iterator[tuple[str, Any]]:
         blocks = np.stack([first * 0.25, first[::-1] * 0.5, first], axis=1)
         (several,) = bootstrap(clusters, [blocks], shares, RESAMPLING, [ends_of(blocks)])
         yield f"{name}: several blocks", described(several)
-    several = clusters_of((30,), min_clusters_alone=100)
     sample = observed(30, 5)
-    (drawn,) = bootstrap(several, [sample], shares, RESAMPLING, [ends_of(sample)])
+    (drawn,) = bootstrap(clusters_of((30,), min_clusters_alone=100), [sample], shares, RESAMPLING, [ends_of(sample)])
     yield "one small stratum", described(drawn)
     uneven = observed(40, 2)
     uneven[7, 1:] *= 1000  # one cluster makes nearly all of the variance: the least degrees of freedom

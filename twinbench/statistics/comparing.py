@@ -47,7 +47,7 @@ def sign_test(plus: int, minus: int) -> float:
     for number in range(1, rarer + 1):
         ways = ways * (coins - number + 1) // number
         total += ways
-    return min(1.0, 2 * total / 2**coins)  # exact to the last bit, however large the two integers are
+    return min(1.0, 2 * total / (1 << coins))  # exact to the last bit, however large the two integers are
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
