@@ -1,8 +1,7 @@
 """The content of manifests: tiers and rates of the static track, the live pool, named splits, published banks.
 
 A manifest is a TOML file with a name, a version and a fingerprint (of its content, not of its bytes). It is not valid
-if
-a field is unknown, a price is missing or negative, or a candidate has no price or no tier.
+if a field is unknown, a price is missing or negative, or a candidate has no price or no tier.
 """
 
 from __future__ import annotations
