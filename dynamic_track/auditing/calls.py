@@ -260,8 +260,7 @@ def _may_repeat(
     """Return whether two equal responses can both be genuine.
 
     A request of a case may be made again, in another trial or after a kill. A simulated model, or a server that gives
-    its
-    responses no id, may then answer the same.
+    its responses no id, may then answer the same.
     """
     (trial, call), (there, earlier) = one, other
     same = call.reserve.line.request_key == earlier.reserve.line.request_key and trial.case == there.case

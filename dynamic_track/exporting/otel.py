@@ -76,8 +76,8 @@ def otlp_lines(run: LoadedRun) -> Iterator[str]:
     """Yield the spans of a run: one ``TracesData`` object a line, with all spans of a trial.
 
     Times are those of the journal. Those of a rehearsal are virtual, with a clock for each trial, and neither decisions
-    nor
-    commands take any time in them; the resource says so (``twinbench.time``), and attributes say how long they took.
+    nor commands take any time in them; the resource says so (``twinbench.time``), and attributes say how long they
+    took.
     """
     resource = _attributes(
         {

@@ -61,9 +61,8 @@ def read_predictions(path: Path) -> dict[str, str]:
     """Read a prediction file; return patches by instance id.
 
     The file has JSON lines, or a JSON list or object as mini-swe-agent writes it; ``-`` reads JSON lines from standard
-    input.
-    Each prediction has ``instance_id`` and ``model_patch``; null, which means that a run submitted nothing, is an empty
-    patch.
+    input. Each prediction has ``instance_id`` and ``model_patch``; null, which means that a run submitted nothing, is
+    an empty patch.
 
     Raises:
         UsageError: the file does not exist, or has an unknown suffix.

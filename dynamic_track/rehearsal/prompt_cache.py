@@ -29,8 +29,7 @@ class PromptCache:
     """Keeps prefixes of conversations for each session and model, for a limited time.
 
     For Claude models, the cache stores what precedes a ``cache_control`` mark, and reads what it stored of the part
-    before
-    the last mark. For the other models, it stores every prefix of whole messages, free of charge.
+    before the last mark. For the other models, it stores every prefix of whole messages, free of charge.
 
     Args:
         ttl_s: how long a prefix is kept after its last use.

@@ -144,11 +144,9 @@ def rehearse(
     """Run every router on every case under every seed, or continue runs that were ended early.
 
     Each run has the directory ``ROUTER/seed-SEED``. A patch that several runs submit is graded once. A router whose
-    first
-    three cases in a row are lost to the same infrastructure cause stops there, unless faults are declared: then the
-    faults
-    lose cases, and continuing costs nothing. For a router that cannot be loaded no case is run, and the others
-    continue.
+    first three cases in a row are lost to the same infrastructure cause stops there, unless faults are declared: then
+    the faults lose cases, and continuing costs nothing. For a router that cannot be loaded no case is run, and the
+    others continue.
 
     Args:
         places: the nodes for containers, which all runs share; they have the images, or build them.

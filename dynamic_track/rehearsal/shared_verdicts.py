@@ -16,8 +16,7 @@ class SharedVerdicts(VerdictStore):
     """The verdicts of a run, which are also looked up and kept in a store that several runs share.
 
     A verdict is kept under the fingerprint of everything that it depends on, so it is the same wherever it was given.
-    The
-    run gets its own copy, so that its directory is complete by itself.
+    The run gets its own copy, so that its directory is complete by itself.
 
     Args:
         store: the run's own store.

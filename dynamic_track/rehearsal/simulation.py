@@ -64,8 +64,7 @@ def known_tasks(tasks: Sequence[Task], task_set: Sequence[Task] = ()) -> tuple[K
     Args:
         tasks: the tasks of the run.
         task_set: the set that they come from. The tasks of it that declare edits are known too, so that the models are
-        the
-            same whichever tasks are chosen, and cases can be added to a rehearsal.
+            the same whichever tasks are chosen, and cases can be added to a rehearsal.
 
     Raises:
         ContentError: a task declares no edits or no difficulty, or something is wrong with them.

@@ -314,8 +314,7 @@ def bill_ranks(
     """Return the range of ranks, from best to worst, of the bill of each run and of giving up.
 
     Only the cases for which all runs have a verdict count, each once. A run is behind another only if their difference
-    is
-    significant, corrected for all pairs (Holm).
+    is significant, corrected for all pairs (Holm).
 
     Args:
         runs: the runs' trials, by name.

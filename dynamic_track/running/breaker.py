@@ -15,8 +15,7 @@ class Breaker:
     """Stops a run when the first ``IN_A_ROW`` cases that end are all lost to the same infrastructure cause.
 
     The first case that ends otherwise (resolved, unresolved, by the cap) shows that the infrastructure works, and
-    disables
-    the breaker.
+    disables the breaker.
 
     Args:
         stop: the run's stop.

@@ -148,8 +148,7 @@ def run_names(paths: Sequence[Path]) -> list[str]:
     """Name runs by the ends of their paths.
 
     A name is the last part of the path (the last two for a rehearsal's run, ``ROUTER/seed-SEED``), and as many more
-    parts as
-    are needed to distinguish the runs.
+    parts as are needed to distinguish the runs.
     """
     parts = [_absolute(path).parts[1:] for path in paths]
     fewest = [2 if each and each[-1].startswith(_SEED_FOLDER) else 1 for each in parts]

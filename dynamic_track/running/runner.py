@@ -111,8 +111,7 @@ def run_jobs(
     """Run unfinished trials, and continue those that were started, until all are done or a stop is requested.
 
     An unexpected error ends its trial with cause ``internal``. Only an error that prevents recording (a journal that
-    cannot be
-    written, a full disk) stops the run.
+    cannot be written, a full disk) stops the run.
 
     Args:
         executor: runs the jobs on nodes.

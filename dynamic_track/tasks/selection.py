@@ -65,8 +65,7 @@ def select(
         tasks: the tasks to select from; without ``shuffle`` their order is kept.
         only: globs for ids, case-sensitive (``*``, ``?``, ``[…]``); no globs select all tasks.
         shuffle: a seed. A task's position depends on the seed and its id alone, so two tasks keep their relative order
-        if
-            the selection is extended, and on every machine.
+            if the selection is extended, and on every machine.
         slice: ``a:b`` as in Python; either end may be left out or negative.
         limit: the largest number of tasks.
 

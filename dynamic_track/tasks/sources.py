@@ -76,8 +76,7 @@ def load_tasks(tasks: str, dataset: str | None = None) -> TaskSet:
     Args:
         tasks: ``verified`` or ``heldout100`` (sorted by id), ``rehearsal``, a file of rows in SWE-bench's format
             (.jsonl, .jsonl.gz, .json, .parquet; in the file's order), or a folder in swebench's task-repo format (in
-            the
-            order of the folders' names, without those whose split is ``deprecated``).
+            the order of the folders' names, without those whose split is ``deprecated``).
         dataset: a file from which ``verified`` or ``heldout100`` is read, instead of the hub.
 
     Raises:

@@ -3,8 +3,7 @@
 Two formats are known: ``mini-swe-agent-1`` (1.x: commands in text) and ``mini-swe-agent-1.1`` (2.x: tool calls, or text
 in its text styles). In both, ``messages`` is the whole conversation, ``extra`` of a message is the agent's own
 bookkeeping (with the provider's response, if it was kept), and in 2.x a last message of role ``exit`` says how it
-ended.
-An answer that did not parse stays in the conversation in 1.x; in 2.x the agent's error message takes its place.
+ended. An answer that did not parse stays in the conversation in 1.x; in 2.x the agent's error message takes its place.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The base image: Debian with Python, git and pytest, for our own tasks and for routers in strict isolation.
 
 It is built on Debian's official image if a registry can be reached, otherwise made from the machine's own Debian
-mirror,
-with the same packages.
+mirror, with the same packages.
 """
 
 from __future__ import annotations

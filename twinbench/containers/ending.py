@@ -2,10 +2,8 @@
 restart).
 
 The first process of a container ignores every signal from inside, but other processes of the same user can still end
-it:
-by overwriting the library whose code it runs, or by making the kernel's memory limit choose it. Such an end is caused
-by
-the command and no reason to run a case again. The engine's events distinguish the two.
+it: by overwriting the library whose code it runs, or by making the kernel's memory limit choose it. Such an end is
+caused by the command and no reason to run a case again. The engine's events distinguish the two.
 """
 
 from __future__ import annotations

@@ -299,8 +299,7 @@ class Engine:
         """Return what identifies an image on any machine.
 
         This is the digest by which it was pulled; for an image that twinbench built, the fingerprint of its recipe (ids
-        change
-        with every build); otherwise its id.
+        change with every build); otherwise its id.
         """
         if recipe := self.recipe(name):
             return f"recipe:{recipe}"

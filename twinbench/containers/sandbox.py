@@ -274,8 +274,7 @@ class Sandbox:
         """After a shell was lost: start the container again if it ended too.
 
         The engine's streams end a moment before it reports the end of a container. A container in which a command can
-        be
-        executed is running; one that still has processes after a while very probably is.
+        be executed is running; one that still has processes after a while very probably is.
         """
         lost = time.monotonic()
         while self._is_running():
@@ -349,8 +348,7 @@ class Sandbox:
         """Accept no more commands: the files that earlier commands left do not let any command run.
 
         To make sure that the files are the reason, a command is run in a fresh container of the same image; if that
-        fails, this
-        raises the same errors as entering.
+        fails, this raises the same errors as entering.
         """
         limits = replace(self.limits, min_free_mib=0)
         with Sandbox(

@@ -1,9 +1,8 @@
 """A shell that stays open in a container and runs one command after the other.
 
 Starting an exec takes the engine tens of milliseconds, a command in an open shell three. ``shell.sh`` is the other
-half.
-Nothing that a command may do to it is trusted: its answers are only text, counted and limited while they are read, and
-a shell that was lost is replaced.
+half. Nothing that a command may do to it is trusted: its answers are only text, counted and limited while they are
+read, and a shell that was lost is replaced.
 """
 
 from __future__ import annotations

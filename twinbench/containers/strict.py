@@ -1,9 +1,8 @@
 """Strict isolation: an untrusted router runs in a container that contains nothing it could misuse.
 
 It has no network, no capability, no writable file except in a small /tmp, and can read only its own folder, the
-packages
-that it was given and a dozen standard-library files of ours: no bank, no label, no store. Its communication through the
-pipe is the same as that of every other router (``twinbench.plugins``).
+packages that it was given and a dozen standard-library files of ours: no bank, no label, no store. Its communication
+through the pipe is the same as that of every other router (``twinbench.plugins``).
 """
 
 from __future__ import annotations

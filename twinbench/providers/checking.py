@@ -110,8 +110,7 @@ def cost_bounds(candidates: Sequence[LiveCandidate]) -> dict[str, CostBound]:
     """Compute the most that each candidate's question may cost, by the candidate's id.
 
     If a provider bills more than that, this is reported as a problem: the reservations of a run would be too small
-    there,
-    too.
+    there, too.
     """
     counted = PromptCounter(candidates, find_tokenizer_set(static_manifest())).make_prompt([_MESSAGE], (), 0).tokens
     found = {}

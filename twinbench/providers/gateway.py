@@ -32,14 +32,10 @@ class Gateway:
     """Sends requests to a gateway over HTTP, through litellm; threads may share it.
 
     The body is sent unchanged. litellm builds requests by the model's name (it renames ``max_tokens`` for some, refuses
-    a
-    temperature for others, removes cache marks), so it gets the body as ``extra_body``, which the client merges last.
-    It
-    adds nothing to the body. Headers that describe the machine are left out (``wire.py``); the usual HTTP headers for
-    JSON,
-    the key, the session and ``User-Agent: twinbench`` are sent. One ``fetch`` is one HTTP request: it is never
-    repeated.
-    Proxies from the environment are not used.
+    a temperature for others, removes cache marks), so it gets the body as ``extra_body``, which the client merges last.
+    It adds nothing to the body. Headers that describe the machine are left out (``wire.py``); the usual HTTP headers
+    for JSON, the key, the session and ``User-Agent: twinbench`` are sent. One ``fetch`` is one HTTP request: it is
+    never repeated. Proxies from the environment are not used.
 
     Neither litellm nor the OpenAI client ever sees the key, or an answer: the response is what was on the wire.
 

@@ -94,8 +94,7 @@ class Wire(httpx.BaseTransport):
     """Connections to one gateway, one for each request, shared by threads.
 
     It always returns an empty completion to its client, because clients interpret answers by their own rules
-    (everything is
-    an ``InternalServerError``), repeat requests and log them. The real result is in the ``Exchange``.
+    (everything is an ``InternalServerError``), repeat requests and log them. The real result is in the ``Exchange``.
 
     Args:
         max_connections: at one time; further requests wait, within their deadline.

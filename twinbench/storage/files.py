@@ -16,10 +16,8 @@ def atomic_write(target: Path) -> Iterator[Path]:
     """Provide a path to write to that becomes ``target`` if everything went well.
 
     Content and name are flushed (fsync), in that order: after a crash of the machine there is either the old file or
-    the
-    complete new one, and nothing that is written later refers to a missing file. A link is followed, and anything that
-    is
-    not a plain file (a device, a pipe) is written to directly, since replacing it would remove it.
+    the complete new one, and nothing that is written later refers to a missing file. A link is followed, and anything
+    that is not a plain file (a device, a pipe) is written to directly, since replacing it would remove it.
 
     Raises:
         TwinbenchError: the file cannot be written; the old content is unchanged.
