@@ -184,6 +184,14 @@ def with_another_record(changed: Callable[[dict[str, Any]], object]) -> Callable
     return change
 
 
+def nested(depth: int) -> list[Any]:
+    """Lists within each other."""
+    value: list[Any] = []
+    for _ in range(depth - 1):
+        value = [value]
+    return value
+
+
 NO_ENTRY = "line 3: not a journal line, though its hash matches"
 TAMPERED: dict[str, tuple[Callable[[list[bytes]], list[bytes]], str]] = {
     "a field edited": (edited_field, "line 3: the line was edited: its hash does not match its content"),
@@ -194,6 +202,10 @@ TAMPERED: dict[str, tuple[Callable[[list[bytes]], list[bytes]], str]] = {
     "a key missing": (with_another_record(lambda record: record.pop("kind")), NO_ENTRY),
     "another key in its place": (with_another_record(lambda record: record.update(sort=record.pop("kind"))), NO_ENTRY),
     "fields that are a list": (with_another_record(lambda record: record.update(fields=[])), NO_ENTRY),
+    "a value nested deeper than any that is written": (
+        with_another_record(lambda record: record.update(fields={"value": nested(201)})),
+        NO_ENTRY,
+    ),
     "a kind that is a number": (with_another_record(lambda record: record.update(kind=3)), NO_ENTRY),
     "a number that is true": (with_another_record(lambda record: record.update(number=True)), NO_ENTRY),
     "a previous hash that is null": (with_another_record(lambda record: record.update(prev=None)), NO_ENTRY),

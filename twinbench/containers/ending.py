@@ -27,13 +27,10 @@ def was_ended_from_inside(client: docker.DockerClient, container_id: str, state:
     """Return whether a container that has ended was ended by a process inside it.
 
     The engine's events since its last start decide. It was ended from outside if a request to the engine did so
-    (``kill``,
-    ``stop``, ``restart``), or if the engine has no record of the end, because it was restarted since. A SIGKILL without
-    a
-    request comes from the memory limit if the engine reports that (``oom``), otherwise from the machine, whose own
-    shortage
-    of memory no process inside has caused. With any other exit code, the first process crashed or exited, which nothing
-    outside can cause without the engine's knowledge.
+    (``kill``, ``stop``, ``restart``), or if the engine has no record of the end, because it was restarted since. A
+    SIGKILL without a request comes from the memory limit if the engine reports that (``oom``), otherwise from the
+    machine, whose own shortage of memory no process inside has caused. With any other exit code, the first process
+    crashed or exited, which nothing outside can cause without the engine's knowledge.
 
     Args:
         client: the engine's client.
