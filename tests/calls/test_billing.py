@@ -375,6 +375,9 @@ REFUSED: dict[str, tuple[Any, str]] = {
     ),
     "iterations that are none": ({**ONE, "iterations": 3}, "usage.iterations is not a list: 3"),
     "deep": ({**ONE, "more": nested(100)}, "nested more than 64 deep"),
+    "a number of 61 digits": ({**ONE, "total_tokens": 10**60}, "a number of more than 60 digits"),
+    "a number of 60 digits": ({**ONE, "total_tokens": 10**60 - 1}, "is not a token count: 9999"),
+    "more tokens than any call has": ({**ONE, "prompt_tokens": 10**8 + 1}, "is not a token count: 100000001"),
     "a huge number": ({**ONE, "total_tokens": 10**5000}, "a number of more than 60 digits"),
 }
 
@@ -482,6 +485,11 @@ def test_writes_for_an_hour_have_a_price_of_their_own() -> None:
     assert usage.cost_usd(HOURLY) == Decimal("0.01025")
     with pytest.raises(UnpricedTokensError, match="600 tokens written to a cache for one hour have no price"):
         usage.cost_usd(OPUS)
+
+
+def test_the_largest_count_is_a_hundred_million() -> None:
+    found = read_usage({"usage": {"prompt_tokens": 10**8, "completion_tokens": 1}})
+    assert found == Usage(input=10**8, output=1)
 
 
 def test_bedrocks_list_of_writes_is_read_by_lifetime() -> None:

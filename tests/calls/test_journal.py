@@ -206,6 +206,10 @@ TAMPERED: dict[str, tuple[Callable[[list[bytes]], list[bytes]], str]] = {
         with_another_record(lambda record: record.update(fields={"value": nested(201)})),
         NO_ENTRY,
     ),
+    "no JSON, though hashed": (
+        lambda lines: [*lines[:2], b'{no,"sha256":"%s"}\n' % hashlib.sha256(b"{no}").hexdigest().encode(), *lines[3:]],
+        NO_ENTRY,
+    ),
     "a kind that is a number": (with_another_record(lambda record: record.update(kind=3)), NO_ENTRY),
     "a number that is true": (with_another_record(lambda record: record.update(number=True)), NO_ENTRY),
     "a previous hash that is null": (with_another_record(lambda record: record.update(prev=None)), NO_ENTRY),
@@ -453,6 +457,23 @@ def test_an_interrupt_in_the_middle_of_a_line_leaves_none(folder: Path, monkeypa
 
 
 # Disks
+
+
+def test_a_part_of_a_line_that_cannot_be_cut_off_ends_the_writing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    with Journal.open(folder) as journal:
+        journal.append("first")
+        monkeypatch.setattr(os, "write", failing)
+        monkeypatch.setattr(os, "ftruncate", failing)
+        with pytest.raises(JournalError, match="Input/output error"):
+            journal.append("second")
+        monkeypatch.undo()
+        with pytest.raises(JournalError, match="a line was written in part only"):
+            journal.append("third")
 
 
 @pytest.fixture

@@ -135,11 +135,9 @@ def bootstraps() -> Iterator[tuple[str, Any]]:
     yield "whole numbers", described(Distribution(np.array([2.0, 1.0]), counts, counts - 1.5, 20))
     near, outlier = observed(50, 4)[:, :1], np.zeros((50, 1))
     outlier[7] = 3.0  # far out, where the acceleration has no meaning any more
-    for sign in (-1, 1):
-        yield (
-            f"far from 0, {sign}",
-            described(Distribution(np.full(1, 90.0 * sign), near + 90 * sign, sign * outlier, 40)),
-        )
+    for far in (-90, -13, 13, 90):
+        drawn = Distribution(np.full(1, 2.0 + far), near + far, np.sign(far) * outlier, 40)
+        yield f"{far} from 0", described(drawn)
     spread = observed(50, 4)[:, 3:]
     for point in (0.0, 1e3):  # beyond all resamples
         yield f"a point of {point}", described(Distribution(np.full(1, point), spread, spread - 9, 12))

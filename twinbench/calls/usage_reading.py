@@ -157,7 +157,7 @@ class _UsageReader:
         counted = counted if answer.reasoning_beside else f"{answer.limited}"
         what = f"{self._name}: a total of {total} tokens is not a prompt of {prompt} and an answer of {counted}"
         rest = total - prompt - answer.tokens
-        if rest == cached.tokens > 0:
+        if rest == cached.tokens:
             return f"{what}; the prompt seems to lack its {cached.tokens} cached tokens"
         return f"{what}; nothing explains the other {rest}" if rest > 0 else what
 
