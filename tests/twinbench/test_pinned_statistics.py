@@ -138,6 +138,8 @@ def bootstraps() -> Iterator[tuple[str, Any]]:
     for far in (-90, -13, 13, 90):
         drawn = Distribution(np.full(1, 2.0 + far), near + far, np.sign(far) * outlier, 40)
         yield f"{far} from 0", described(drawn)
+    still = observed(50, 4)[:, [1, 0, 2]] * [1, 0, 1]  # the second statistic never changes
+    yield "one that never changes", described(Distribution(still.mean(axis=0) + 0.1, still, still - 1, 30))
     spread = observed(50, 4)[:, 3:]
     for point in (0.0, 1e3):  # beyond all resamples
         yield f"a point of {point}", described(Distribution(np.full(1, point), spread, spread - 9, 12))
@@ -171,7 +173,7 @@ def comparisons() -> Iterator[tuple[str, Any]]:
     ):
         auc = stratified_auc(scores, truth, strata)
         assert auc is not None
-        yield f"auc {name}", [auc.value, auc.standard_error, auc.pairs, *auc.interval(0.9)]
+        yield f"auc {name}", [auc.value, auc.standard_error, auc.pairs, *auc.interval(0.9), *auc.interval(0.999999)]
 
 
 def runs() -> Iterator[tuple[str, Any]]:
