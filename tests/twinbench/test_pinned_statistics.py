@@ -138,6 +138,9 @@ def bootstraps() -> Iterator[tuple[str, Any]]:
     for far in (-90, -13, 13, 90):
         drawn = Distribution(np.full(1, 2.0 + far), near + far, np.sign(far) * outlier, 40)
         yield f"{far} from 0", described(drawn)
+    uneven = np.where(np.arange(50) % 25, 0.1, 90.0)[:, None]  # all on one side of 0, though the mean is near it
+    for sign in (-1, 1):
+        yield f"uneven, {sign}", described(Distribution(np.full(1, 3.0 * sign), sign * uneven, sign * outlier, 40))
     still = observed(50, 4)[:, [1, 0, 2]] * [1, 0, 1]  # the second statistic never changes
     yield "one that never changes", described(Distribution(still.mean(axis=0) + 0.1, still, still - 1, 30))
     spread = observed(50, 4)[:, 3:]
@@ -159,7 +162,10 @@ def comparisons() -> Iterator[tuple[str, Any]]:
             found = paired_difference(drawn, 86, differing, lambda: 0.03, RESAMPLING, reach=0.25)
             yield f"paired, {name}, {statistic}", [*found.ends, found.p, found.needed]
     yield "sign tests", [sign_test(*each) for each in ((0, 0), (0, 6), (3, 12), (40, 20), (700, 640), (5000, 4800))]
-    yield "many sign tests", sign_test_p_values(np.array([[0, 3], [40, 700]]), np.array([[6, 12], [20, 640]])).tolist()
+    yield (
+        "many sign tests",
+        sign_test_p_values(np.array([[0, 3, 5], [40, 700, 0]]), np.array([[6, 12, 5], [20, 640, 0]])).tolist(),
+    )
     paired = mcnemar([True, True, False, True, False], [False, True, True, False, False])
     yield "mcnemar", [paired.first_only, paired.second_only, paired.p]
     yield "holm", holm([0.01, 0.04, 0.03, 0.005, 0.6])
