@@ -160,36 +160,18 @@ def edited_hash(lines: list[bytes]) -> list[bytes]:
     return [*lines[:2], lines[2][:-10] + b"0000000" + lines[2][-3:], *lines[3:]]
 
 
-def forged(lines: list[bytes]) -> list[bytes]:
-    """A line with another content and the right hash of that."""
-    record = json.loads(lines[2])
-    del record["sha256"]
-    record["fields"]["cost_usd"] = "0.01"
-    body = json.dumps(record, sort_keys=True, separators=(",", ":"))
-    sha256 = hashlib.sha256(body.encode()).hexdigest()
-    return [*lines[:2], f'{body[:-1]},"sha256":"{sha256}"}}\n'.encode(), *lines[3:]]
-
-
-def with_another_record(changed: Callable[[dict[str, Any]], object]) -> Callable[[list[bytes]], list[bytes]]:
-    """The third line made anew from a changed record, with its own hash and in its own place."""
+def forged(changed: Callable[[dict[str, Any]], object]) -> Callable[[list[bytes]], list[bytes]]:
+    """The third line made anew from a changed record, with the right hash of that."""
 
     def change(lines: list[bytes]) -> list[bytes]:
         record = json.loads(lines[2])
         del record["sha256"]
         changed(record)
-        body = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-        sha256 = hashlib.sha256(body).hexdigest()
-        return [*lines[:2], body[:-1] + f',"sha256":"{sha256}"}}\n'.encode(), *lines[3:]]
+        body = json.dumps(record, sort_keys=True, separators=(",", ":"))
+        sha256 = hashlib.sha256(body.encode()).hexdigest()
+        return [*lines[:2], f'{body[:-1]},"sha256":"{sha256}"}}\n'.encode(), *lines[3:]]
 
     return change
-
-
-def nested(depth: int) -> list[Any]:
-    """Lists within each other."""
-    value: list[Any] = []
-    for _ in range(depth - 1):
-        value = [value]
-    return value
 
 
 NO_ENTRY = "line 3: not a journal line, though its hash matches"
@@ -197,22 +179,25 @@ TAMPERED: dict[str, tuple[Callable[[list[bytes]], list[bytes]], str]] = {
     "a field edited": (edited_field, "line 3: the line was edited: its hash does not match its content"),
     "a space added": (edited_space, "line 3: the line was edited"),
     "the hash edited": (edited_hash, "line 3: the line was edited"),
-    "a line forged with its hash": (forged, "line 4: its prev is not the hash of the previous line"),
-    "a key that no line has": (with_another_record(lambda record: record.update(more=1)), NO_ENTRY),
-    "a key missing": (with_another_record(lambda record: record.pop("kind")), NO_ENTRY),
-    "another key in its place": (with_another_record(lambda record: record.update(sort=record.pop("kind"))), NO_ENTRY),
-    "fields that are a list": (with_another_record(lambda record: record.update(fields=[])), NO_ENTRY),
+    "a line forged with its hash": (
+        forged(lambda record: record["fields"].update(cost_usd="0.01")),
+        "line 4: its prev is not the hash of the previous line",
+    ),
+    "a key that no line has": (forged(lambda record: record.update(more=1)), NO_ENTRY),
+    "a key missing": (forged(lambda record: record.pop("kind")), NO_ENTRY),
+    "another key in its place": (forged(lambda record: record.update(sort=record.pop("kind"))), NO_ENTRY),
+    "fields that are a list": (forged(lambda record: record.update(fields=[])), NO_ENTRY),
     "a value nested deeper than any that is written": (
-        with_another_record(lambda record: record.update(fields={"value": nested(201)})),
+        forged(lambda record: record.update(fields={"value": json.loads("[" * 201 + "]" * 201)})),
         NO_ENTRY,
     ),
     "no JSON, though hashed": (
         lambda lines: [*lines[:2], b'{no,"sha256":"%s"}\n' % hashlib.sha256(b"{no}").hexdigest().encode(), *lines[3:]],
         NO_ENTRY,
     ),
-    "a kind that is a number": (with_another_record(lambda record: record.update(kind=3)), NO_ENTRY),
-    "a number that is true": (with_another_record(lambda record: record.update(number=True)), NO_ENTRY),
-    "a previous hash that is null": (with_another_record(lambda record: record.update(prev=None)), NO_ENTRY),
+    "a kind that is a number": (forged(lambda record: record.update(kind=3)), NO_ENTRY),
+    "a number that is true": (forged(lambda record: record.update(number=True)), NO_ENTRY),
+    "a previous hash that is null": (forged(lambda record: record.update(prev=None)), NO_ENTRY),
     "a line missing": (
         lambda lines: [*lines[:2], *lines[3:]],
         "line 3: the line has the number 4, not 3: lines before it are miss",

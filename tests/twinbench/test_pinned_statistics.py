@@ -1,8 +1,8 @@
 """Intervals, tests and plans of fixed samples are what every earlier release computed.
 
 Published tables are computed again by whoever verifies them, so a value that changes is a break, however small. That
-the values are right is for the other tests, which compare with scipy, statsmodels and simulations. What follows is
-``python -m tests.twinbench.test_pinned_statistics``, which writes the values down.
+the values are right is for the other tests, which compare with scipy, statsmodels and simulations. After a change that
+is meant, or for further values, ``python -m tests.twinbench.test_pinned_statistics`` writes them down anew.
 """
 
 from __future__ import annotations

@@ -41,7 +41,6 @@ from twinbench.plugins.description import (
 from twinbench.plugins.limits import PluginLimits, RouterLoadError
 from twinbench.plugins.process import CLOSED, MOST_STDERR_SHOWN, RouterProcess, describe_ending
 from twinbench.plugins.runtime import RESOURCE_LIMITS, runtime_folder
-from twinbench.storage.temporary_folders import remove_abandoned_folders
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -180,7 +179,7 @@ class StrictIsolation:
     def _container(
         self, request: Mapping[str, Any], runtime: Path, limits: PluginLimits, life_s: float
     ) -> _RouterContainer:
-        _remove_left_behind(self.engine)
+        _remove_containers_left_behind(self.engine)
         return _RouterContainer(self.engine, self._image_with_wheels, request.get(_MOUNT), runtime, limits, life_s)
 
 
@@ -406,9 +405,8 @@ def _locate_artefact(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @cache
-def _remove_left_behind(engine: Engine) -> None:
-    """Remove what processes that were killed have left of routers, once for an engine."""
-    remove_abandoned_folders()
+def _remove_containers_left_behind(engine: Engine) -> None:
+    """Remove the containers that killed processes have left of routers, once for an engine."""
     with contextlib.suppress(CausedError):  # whoever starts a container next is told that the engine does not answer
         collect_garbage(engine, _ROLE)
 

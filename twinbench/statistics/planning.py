@@ -86,9 +86,9 @@ def sign_test_power(tasks: int, differing: float, difference: float, *, level: f
     critical = _critical_counts(_round_up_to_power_of_two(low + len(chances)), level)
     power = 0.0
     for coins, chance in enumerate(chances.tolist(), low):
-        rarer = int(critical[coins])
         if chance < _IGNORED_TAIL / len(chances):
             continue
+        rarer = int(critical[coins])
         first, split = _binomial(coins, ahead, log_factorials)
         numbers = np.arange(first, first + len(split))
         power += chance * float(split[(numbers <= rarer) | (numbers >= coins - rarer)].sum())
