@@ -10,9 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import cached_property, partial
-from importlib import import_module
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from static_track import references
@@ -251,13 +249,13 @@ class Evaluator:
     def _entries(
         self, wanted: Sequence[Wanted], resampling: Resampling | None
     ) -> tuple[list[Entry], RouterSample | None]:
-        if resampling is not None:  # importing numpy takes as long as DuckDB's part, which leaves Python's lock to it
-            Thread(target=import_module, args=("static_track.intervals",)).start()
-        kept = self._kept_scores(wanted, parts=resampling is not None)
-        missing = [each for each in wanted if each.name not in kept]
-        if missing:
-            kept |= self._score(missing, parts=resampling is not None)
-        found = [kept[each.name] for each in wanted]
+        parts = resampling is not None
+        # What is never cached is scored first: reading cached scores with their parts needs numpy, which a command
+        # imports in a thread.
+        scores = self._score([each for each in wanted if not each.keys], parts=parts)
+        scores |= self._kept_scores(wanted, parts=parts)
+        scores |= self._score([each for each in wanted if each.name not in scores], parts=parts)
+        found = [scores[each.name] for each in wanted]
         entries = [
             Entry(
                 mark_in_sample(each.name, in_sample=score.in_sample),
@@ -363,6 +361,8 @@ class Evaluator:
         return {keys[key]: kept for key, kept in self._results.scores(list(keys), parts=parts).items()}
 
     def _score(self, wanted: Sequence[Wanted], *, parts: bool) -> dict[str, CachedScore]:
+        if not wanted:
+            return {}
         with self.scorer() as scorer:
             predictions = [self._predictions(each, scorer) for each in wanted]
             self.progress("scoring", 0, None)

@@ -76,6 +76,17 @@ def connect(path: Path) -> duckdb.DuckDBPyConnection:
         return duckdb.connect(str(path), read_only=True)
 
 
+def open_and_keep(path: Path) -> None:
+    """Open a bank file, if it is not too large to stay open, so that ``connect`` is quick.
+
+    Raises:
+        duckdb.Error: the file cannot be opened.
+    """
+    version = file_version(path)
+    if version and version[2] <= MOST_KEPT_BYTES:
+        connect(path).close()
+
+
 def take(path: Path, key: Hashable) -> duckdb.DuckDBPyConnection | None:
     """Take a connection that was given back under ``key``, with the views made on it; None if there is none."""
     with _lock:

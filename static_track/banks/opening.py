@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import partial
+
+from static_track.banks import databases
 from static_track.banks.bank import Bank
 from static_track.banks.bank_file import SCHEMA_VERSION
 from static_track.banks.bank_info import bank_info
@@ -9,8 +13,19 @@ from static_track.banks.embedded import ensure_embedded
 from static_track.banks.embedded_names import DEFAULT_BANK, EMBEDDED
 from static_track.banks.exporting import canonical_sha256
 from twinbench.display.progress import Progress, no_progress
-from twinbench.errors import Problem
+from twinbench.errors import Problem, TwinbenchError
+from twinbench.executing.ahead import start_ahead
 from twinbench.storage.store import Store
+
+
+def open_bank_ahead(name: str | None, store: Store) -> None:
+    """Start to open a bank's file in a thread, for a caller that imports modules before it calls ``open_bank``.
+
+    Nothing is raised: ``open_bank`` says what is wrong.
+    """
+    with suppress(TwinbenchError):
+        info = bank_info(name or DEFAULT_BANK, store)
+        start_ahead(partial(databases.open_and_keep, store.bank_dir(info.name) / info.file_name))
 
 
 def open_bank(name: str | None, store: Store, progress: Progress = no_progress) -> Bank:

@@ -112,6 +112,54 @@ def test_a_score_that_a_signal_ends_says_so_and_leaves_no_router_behind(
     assert "Traceback" not in ran.err
 
 
+@pytest.mark.parametrize("has_thread", [False, True])
+@pytest.mark.parametrize(("arguments", "code"), [(["--version"], 0), (["no-such-command"], 2)])
+def test_a_process_that_ends_calls_what_was_registered_for_it_and_waits_for_threads(
+    has_thread: bool, arguments: list[str], code: int
+) -> None:
+    script = f"""
+        import atexit, sys, threading, time
+        from twinbench.cli import run
+
+        atexit.register(print, "registered")
+        atexit.register(print, "registered error", file=sys.stderr)
+        if {has_thread}:
+            threading.Thread(target=lambda: (time.sleep(0.5), print("thread"))).start()
+        sys.argv = ["twinbench", *{arguments}]
+        run()
+        """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=WAIT_S
+    )
+    assert done.returncode == code
+    assert done.stdout.splitlines()[-1 - has_thread :] == ["thread"] * has_thread + ["registered"]
+    assert done.stderr.splitlines()[-1] == "registered error"
+
+
+@pytest.mark.parametrize(("theirs", "found"), [(None, "4"), ("20", "20")])
+def test_idle_threads_of_openblas_leave_the_cores_to_others_unless_told_otherwise(
+    theirs: str | None, found: str
+) -> None:
+    variable = "OPENBLAS_THREAD_TIMEOUT"
+    environment = {name: value for name, value in os.environ.items() if name != variable}
+    script = f"""
+        import atexit, os, sys
+        from twinbench.cli import run
+
+        atexit.register(lambda: print(os.environ[{variable!r}]))
+        sys.argv = ["twinbench", "--version"]
+        run()
+        """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        env=environment if theirs is None else environment | {variable: theirs},
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
+    )
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, found)
+
+
 @posix
 @pytest.mark.parametrize("number", SIGNALS[:2])
 def test_a_signal_that_a_query_takes_for_itself_is_one_too(number: signal.Signals) -> None:

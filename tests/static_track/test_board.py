@@ -114,6 +114,15 @@ def test_those_asked_for_come_first_and_in_order_then_every_reference(bank: Bank
     assert list(references.NAMES) == [*constants, "random", "labels", "cost-optimal"]
 
 
+def test_a_broken_prediction_file_is_refused_before_a_router_is_asked(
+    bank: Bank, counted: Counted, tmp_path: Path
+) -> None:
+    path = write_jsonl(tmp_path / "p.jsonl", [{"id": row["id"], "tier_id": 9} for row in ROWS])
+    with pytest.raises(ContentError):
+        Evaluator(bank).board([counted.spec()], [str(path)])
+    assert counted.asked() == 0
+
+
 def test_a_reference_that_was_asked_for_stands_once_and_as_a_router(bank: Bank) -> None:
     board = Evaluator(bank).board(["random", "always-high"])
     assert names(board)[:2] == [("random", False), ("always-high", False)]
@@ -323,7 +332,7 @@ def test_a_prediction_file_that_is_refused_names_its_line(
 def test_a_row_without_a_prediction_is_an_error_and_rows_of_other_parts_are_left_out(
     bank: Bank, tmp_path: Path
 ) -> None:
-    path = write_jsonl(tmp_path / "p.jsonl", [{"id": row["id"], "tier_id": 3} for row in ROWS[1:]])
+    path = write_jsonl(tmp_path / "p.jsonl", [{"id": row["id"], "tier_id": 9} for row in ROWS])
     whole = Evaluator(bank).board([], [str(path)]).entries[0].score
     assert whole.counts["errors"] == 1
     part = Evaluator(bank, split=part_of(bank)).board([], [str(path)])

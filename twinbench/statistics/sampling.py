@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from itertools import repeat
 
 import numpy as np
+from numpy.random import PCG64
 from numpy.typing import NDArray
 
 from twinbench.statistics import Resampling
@@ -153,7 +154,7 @@ def bootstrap(
         )
     ]
     scaled = [scale_to_integers(sample.reshape(len(sample), -1), len(clusters)) for sample in samples]
-    generator = np.random.PCG64(resampling.seed)
+    generator = PCG64(resampling.seed)
     generators = [generator.jumped(number) for number in range(1, 1 + len(borrowing[0]))]
     sums: list[list[Floats]] = [[] for _ in samples]
     times: list[list[Floats]] = [[] for _ in generators]
@@ -329,7 +330,7 @@ def scale_to_integers(values: Floats, clusters: int) -> tuple[Floats, Floats]:
     return np.rint(values / scale), np.asarray(scale)
 
 
-def _draw_clusters(generator: np.random.PCG64, clusters: Clusters, resamples: int) -> Floats:
+def _draw_clusters(generator: PCG64, clusters: Clusters, resamples: int) -> Floats:
     """Draw resamples and count how often each cluster was drawn; shape (resamples, clusters).
 
     Clusters of small strata are not drawn.
@@ -348,14 +349,14 @@ def _draw_clusters(generator: np.random.PCG64, clusters: Clusters, resamples: in
     return _count_by_row(chosen, len(clusters))
 
 
-def _draw_parts(generator: np.random.PCG64, chances: NDArray[np.uint64], resamples: int, draws: int) -> Floats:
+def _draw_parts(generator: PCG64, chances: NDArray[np.uint64], resamples: int, draws: int) -> Floats:
     """Draw parts with given probabilities and count how often each was drawn; shape (resamples, parts)."""
     ends = np.cumsum(chances)
     at = (_draw_uint32(generator, resamples, draws) * ends[-1]) >> np.uint64(32)
     return _count_by_row(np.searchsorted(ends, at, side="right"), len(chances))
 
 
-def _draw_uint32(generator: np.random.PCG64, resamples: int, draws: int) -> NDArray[np.uint64]:
+def _draw_uint32(generator: PCG64, resamples: int, draws: int) -> NDArray[np.uint64]:
     """Draw random 32-bit numbers; shape (resamples, draws)."""
     raw = np.asarray(generator.random_raw(resamples * ((draws + 1) // 2)), "<u8")
     return raw.view("<u4").reshape(resamples, -1)[:, :draws].astype(np.uint64)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.random import PCG64
 
 from twinbench.statistics import Resampling
 from twinbench.statistics.clusters import Clusters, Floats
@@ -52,7 +53,7 @@ def swap_tests(
     The same clusters are swapped for all pairs, so the p-values of a pair do not depend on the others.
     """
     samples = [_SwappedPair.of(clusters, first, second, statistic) for first, second in pairs]
-    generator = np.random.PCG64(resampling.seed)
+    generator = PCG64(resampling.seed)
     words = -(-len(clusters) // 64)
     size = resamples_per_batch(clusters, samples[0].moves)
     for count in split_into_batches(resampling.resamples, size):

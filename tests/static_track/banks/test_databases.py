@@ -44,6 +44,25 @@ def test_a_file_stays_open_and_another_one_in_its_place_is_read(tmp_path: Path) 
     assert held(path) == 3
 
 
+def test_a_file_that_is_opened_ahead_stays_open_unless_it_is_large_or_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = bank_file(tmp_path / "bank.duckdb", 1)
+    databases.open_and_keep(tmp_path / "missing.duckdb")
+    assert not (tmp_path / "missing.duckdb").exists()
+    with monkeypatch.context() as patched:
+        patched.setattr(databases, "MOST_KEPT_BYTES", path.stat().st_size - 1)
+        databases.open_and_keep(path)
+        assert not open_here(path)
+    databases.open_and_keep(path)
+    assert open_here(path)
+    assert held(path) == 1
+    damaged = tmp_path / "damaged.duckdb"
+    damaged.write_bytes(b"no database " * 1000)
+    with pytest.raises(duckdb.Error):
+        databases.open_and_keep(damaged)
+
+
 def test_views_are_kept_for_who_needs_the_same_and_end_with_their_file(tmp_path: Path) -> None:
     path = bank_file(tmp_path / "bank.duckdb", 1)
     connection = databases.connect(path)

@@ -24,7 +24,7 @@ from twinbench.cli.options import (
 from twinbench.cli.output import Format, Table, append_text, make_printable, print_json, print_table
 from twinbench.cli.plugin_options import PluginOptions
 from twinbench.cli.static import crossval, curve, explain, report
-from twinbench.cli.static.evaluating import open_evaluator, print_failures
+from twinbench.cli.static.evaluating import import_what_results_need, open_evaluator, print_failures
 from twinbench.display.wording import format_count
 
 app = typer.Typer(cls=Group, no_args_is_help=True)
@@ -83,7 +83,7 @@ def score(
 
     Exit code 1 if a router failed on every row, or ten times in a row and was stopped, or scores below --fail-under.
     """
-    from twinbench.cli.static.tables import board_summary, board_table, change_summary, missed_floors, parse_floors
+    from twinbench.cli.static.floors import missed_floors, parse_floors
     from twinbench.statistics import Resampling
 
     drawing = resampling.resampling()
@@ -91,10 +91,13 @@ def score(
     if before is not None:
         _refuse_before(routers or [], predictions or [], summary)
     with open_evaluator(judging, plugins, gateway, routers or []) as (_, judge):
+        import_what_results_need(drawing)
         board = judge.board(routers or [], predictions or [], drawing)
         change = None
         if before is not None:
             change = judge.compare(routers or [], [*(predictions or []), before], drawing or Resampling())
+    from twinbench.cli.static.tables import board_summary, board_table, change_summary
+
     if json_:
         print_json(board.to_json(legacy=legacy), output)
     else:
@@ -146,6 +149,7 @@ def compare(
 
     drawing = resampling.resampling()
     with open_evaluator(judging, plugins, gateway, routers or []) as (_, judge):
+        import_what_results_need(drawing)
         comparison = judge.compare(routers or [], predictions or [], drawing)
     if json_:
         print_json(comparison.to_json(), output)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
     from static_track.board import Entry
     from static_track.evaluator import Evaluator
     from twinbench.calls.metered import MeteredLlm
+    from twinbench.statistics import Resampling
+
+
+_SWITCH_INTERVAL_S = 0.0002
+"""How long a thread keeps Python's lock while another one waits for it. A score has some fifty SQL statements; after
+each it would wait for the thread that imports modules, by Python's default up to 5 ms."""
 
 
 @contextmanager
@@ -34,16 +41,21 @@ def open_evaluator(
     Raises:
         UsageError: the bank, part or tokenizer set does not exist, or options contradict each other.
     """
-    from static_track.banks.opening import open_bank
+    from static_track.banks.opening import open_bank, open_bank_ahead
+    from twinbench.storage.store import Store
+
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    store = Store(chosen.store)
+    open_bank_ahead(chosen.bank, store)
+
     from static_track.evaluator import Evaluator
     from twinbench.providers.metering import open_metered_llm
     from twinbench.storage.manifest_files import static_manifest
-    from twinbench.storage.store import Store
 
     limits = plugins.limits(processes=_have_processes(routers))
     with (
         progress() as shown,
-        open_bank(chosen.bank, Store(chosen.store), shown) as opened,
+        open_bank(chosen.bank, store, shown) as opened,
         open_metered_llm(gateway.api_base, gateway.api_key_env, gateway.router_usd, gateway.pool) as llm,
     ):
         judge = Evaluator(
@@ -63,6 +75,13 @@ def open_evaluator(
         yield opened, judge
     for warning in judge.warnings:
         typer.echo(make_printable(f"warning: {warning}"), err=True)
+
+
+def import_what_results_need(resampling: Resampling | None) -> None:
+    """Import what intervals and tables need in a thread, while DuckDB works."""
+    from twinbench.executing.ahead import import_ahead
+
+    import_ahead(*([] if resampling is None else ["static_track.intervals"]), "rich.console", "rich.table")
 
 
 def print_failures(entries: Iterable[Entry]) -> bool:

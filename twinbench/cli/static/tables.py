@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from math import isfinite
 from typing import Any
 
 from static_track.board import SCORE_NOTE, Board, Comparison, Entry, Setting
-from static_track.metrics import SCORES
 from twinbench.cli.output import RANK_COLUMNS, Column, Table, rank_cells
+from twinbench.cli.static.floors import Floor
 from twinbench.display.markup import escape_markdown
 from twinbench.display.wording import format_count, format_p, format_small, format_trajectories
-from twinbench.errors import UsageError
 from twinbench.fingerprint import short
 from twinbench.statistics.comparing import DEFAULT_POWER, rank_text
 
@@ -64,48 +61,6 @@ _COMPARISON_COLUMNS = (
 )
 MCNEMAR = "mcnemar"
 """The metric's name in the row about trajectories that only one of two routers passes."""
-
-
-@dataclass(frozen=True)
-class Floor:
-    """The smallest value that a metric must have (``--fail-under``)."""
-
-    metric: str
-    least: float
-
-
-def parse_floors(texts: Sequence[str]) -> list[Floor]:
-    """Parse ``METRIC=X`` arguments of ``--fail-under``.
-
-    Raises:
-        UsageError: wrong form, or unknown metric.
-    """
-    found = []
-    for text in texts:
-        metric, equals, number = text.partition("=")
-        try:
-            least = float(number)
-        except ValueError:
-            equals = ""
-            least = 0.0
-        if not equals or metric not in SCORES or not isfinite(least):
-            raise UsageError(f"--fail-under {text!r}: write METRIC=X; metrics are {', '.join(SCORES)}")
-        found.append(Floor(metric, least))
-    return found
-
-
-def missed_floors(board: Board, floors: Sequence[Floor]) -> list[str]:
-    """Return a sentence for each metric of a router that is below its floor; references do not count."""
-    found = []
-    for entry in board.entries:
-        for floor in () if entry.reference else floors:
-            value = entry.score.scores[floor.metric]
-            if value is None:
-                found.append(f"{entry.router}: {floor.metric} is undefined, but must be at least {floor.least:g}")
-            elif value < floor.least:
-                below = f"{_digits(floor.least - value)} below the required {floor.least:g}"
-                found.append(f"{entry.router}: {floor.metric} {value:.2f} is {below}")
-    return found
 
 
 def board_table(board: Board) -> Table:
@@ -324,8 +279,3 @@ def _resampled_unit(setting: Setting) -> str:
 def _ends(entry: Entry, metric: str) -> tuple[float, float] | tuple[None, None]:
     intervals: Mapping[str, Any] = entry.intervals or {}
     return (intervals[metric].ends if metric in intervals else None) or (None, None)
-
-
-def _digits(value: float) -> str:
-    """Format a positive difference so that it is never shown as 0.00."""
-    return f"{value:.2f}" if value >= 0.005 else f"{value:.2g}"
