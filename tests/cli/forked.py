@@ -204,18 +204,14 @@ def become_command(order: Mapping[str, Any], descriptors: Sequence[int]) -> int:
     sys.stdout = open(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
     sys.argv = ["twinbench", *order["arguments"]]
-    code: Any = 1
     try:
-        from twinbench.cli import run
+        from twinbench.cli import run_in_process
 
-        run()
-    except SystemExit as leaving:
-        code = leaving.code
+        return run_in_process()
     finally:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError):
                 stream.flush()
-    return int(code or 0) & 255
 
 
 def _take_the_place(order: Mapping[str, Any], descriptors: Sequence[int]) -> None:

@@ -415,7 +415,7 @@ def _print_to(folder: str | None) -> None:
 
 def _be_victim(arguments: Sequence[str], kill: tuple[str, str, int] | None, by: int) -> None:
     from twinbench.calls.journal import Journal
-    from twinbench.cli import run
+    from twinbench.cli import run_in_process
     from twinbench.cli.signals import received_exit_code
 
     def strike() -> None:
@@ -439,13 +439,9 @@ def _be_victim(arguments: Sequence[str], kill: tuple[str, str, int] | None, by: 
 
         Journal.append = appended  # type: ignore[method-assign]
     sys.argv = ["twinbench", *arguments]
-    code: Any = 0
-    try:
-        run()
-    except SystemExit as ended:
-        code = ended.code
+    code = run_in_process()
     sys.stdout.flush()
-    os._exit(int(code or 0))
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -169,16 +169,20 @@ def main(
     """The reference harness for LLM routing in agents: it scores a router on every call of a trajectory."""
 
 
-def run() -> None:
-    """Run the command line of this process, and exit with its exit code."""
+def run() -> NoReturn:
+    """Run the command line of this process, and end the process with its exit code."""
+    _end_process(run_in_process())
+
+
+def run_in_process() -> int:
+    """Run the command line as this process's main function, which signals interrupt, and return its exit code."""
     # Importing modules makes many objects and no garbage; collecting at the default threshold takes a tenth of a short
     # command's time.
     gc.set_threshold(200_000)
     # Idle threads of numpy's OpenBLAS would spin for a tenth of a second on a core that DuckDB needs.
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
     with interrupt_on_signals():
-        code = exit_code()
-    _end_process(code)
+        return exit_code()
 
 
 def _end_process(code: int) -> NoReturn:
