@@ -17,7 +17,7 @@ import pytest
 
 from tests.banks import a_row, a_trajectory, import_rows, write_jsonl
 from tests.cli.commands import Ran, ended, files, spawned, twinbench, without_progress
-from tests.cli.forked import ForkedCommand
+from tests.cli.forked import SCRIPT, ForkedCommand
 from twinbench.storage.store import STORE_VARIABLE, Store
 
 WAIT_S = 60
@@ -134,6 +134,25 @@ def test_a_process_that_ends_calls_what_was_registered_for_it_and_waits_for_thre
     assert done.returncode == code
     assert done.stdout.splitlines()[-1 - has_thread :] == ["thread"] * has_thread + ["registered"]
     assert done.stderr.splitlines()[-1] == "registered error"
+
+
+@posix
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+@pytest.mark.usefixtures("default_store")
+def test_closed_standard_streams_are_as_if_they_led_nowhere(closed: str, one_row: Path) -> None:
+    def ran(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        command = ["sh", "-c", f'"$@" {closed}', "sh", SCRIPT, *arguments]
+        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=WAIT_S)
+
+    imported = ran("bank", "import", one_row, "--name", "mine")
+    assert imported.returncode == 0
+    assert ("imported mine" in imported.stdout) == (closed in ("<&-", "2>&-"))
+    scored = ran("static", "score", "--bank", "mine", "--resamples", "0", "--predictions", "-")  # none come
+    refused = ran("static", "score", "--bank", "other")
+    assert (scored.returncode, refused.returncode) == (1, 2)
+    assert ("no bank 'other'" in refused.stderr) == ("2>" not in closed)
+    assert "Traceback" not in imported.stderr + scored.stderr + refused.stderr
+    assert twinbench("bank", "validate", "mine").code == 0
 
 
 @pytest.mark.parametrize(("theirs", "found"), [(None, "4"), ("20", "20")])

@@ -176,6 +176,7 @@ def run() -> NoReturn:
 
 def run_in_process() -> int:
     """Run the command line as this process's main function, which signals interrupt, and return its exit code."""
+    _open_closed_streams()
     # Importing modules makes many objects and no garbage; collecting at the default threshold takes a tenth of a short
     # command's time.
     gc.set_threshold(200_000)
@@ -244,6 +245,19 @@ def _flush_stdout(*, tell: bool) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # discard the rest
         return _report_os_error(error) if tell and not isinstance(error, BrokenPipeError) else 1
     return 0
+
+
+def _open_closed_streams() -> None:
+    """Open the null device for each standard stream that was closed when this process started.
+
+    Otherwise the next file that is opened would take the stream's place, and what is printed would be written into it.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - open to the end
 
 
 def _set_output_to_utf8() -> None:
