@@ -332,7 +332,7 @@ def test_a_prediction_file_that_is_refused_names_its_line(
 def test_a_row_without_a_prediction_is_an_error_and_rows_of_other_parts_are_left_out(
     bank: Bank, tmp_path: Path
 ) -> None:
-    path = write_jsonl(tmp_path / "p.jsonl", [{"id": row["id"], "tier_id": 9} for row in ROWS])
+    path = write_jsonl(tmp_path / "p.jsonl", [{"id": row["id"], "tier_id": 3} for row in ROWS[1:]])
     whole = Evaluator(bank).board([], [str(path)]).entries[0].score
     assert whole.counts["errors"] == 1
     part = Evaluator(bank, split=part_of(bank)).board([], [str(path)])
