@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -29,6 +29,11 @@ class Measurement:
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
         return asdict(self) | {"ok": self.ok}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Measurement:
+        """From what ``to_json`` makes."""
+        return cls(**{name: value for name, value in content.items() if name != "ok"})
 
     def row(self) -> list[str]:
         """As a row of the table."""
