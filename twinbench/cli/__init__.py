@@ -251,13 +251,15 @@ def _open_closed_streams() -> None:
     """Open the null device for each standard stream that was closed when this process started.
 
     Otherwise the next file that is opened would take the stream's place, and what is printed would be written into it.
+    ``sys.stdin`` stays None, so a command that needs it can say that it is closed.
     """
-    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
-            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - open to the end
+            if name != "stdin":
+                setattr(sys, name, open(number, "w", encoding="utf-8", closefd=False))  # noqa: SIM115 - open to the end
 
 
 def _set_output_to_utf8() -> None:
