@@ -46,14 +46,14 @@ JSON_PAGES = (
 )
 NEEDS_DOCKER = "<!-- needs: docker"
 WITH_CONTAINERS = [page for page in PAGES if page.read_text("utf-8").startswith(NEEDS_DOCKER)]
-IN_SUITE = ("README.md", "getting-started.md", "json.md", "run-live.md")
-"""Pages whose examples run in the suite: each group of commands once. ``make acceptance PART=pages`` runs them all."""
+LATER = ("train-a-router.md", "rehearsal.md", "submissions.md", "reports.md", "live.md", "exports.md")
+"""Pages whose examples take about ten seconds or more: ``make acceptance PART=pages`` runs them."""
 
 
-def run_mostly_later(pages: Iterable[Path]) -> list[ParameterSet]:
-    """Pages as arguments of a test, of which few run in the suite."""
+def run_long_ones_later(pages: Iterable[Path]) -> list[ParameterSet]:
+    """Pages as arguments of a test, of which the long ones do not run in the suite."""
     later = pytest.mark.acceptance
-    return [pytest.param(page, id=page.name, marks=() if page.name in IN_SUITE else later) for page in pages]
+    return [pytest.param(page, id=page.name, marks=later if page.name in LATER else ()) for page in pages]
 
 
 needs_a_shell = pytest.mark.skipif(
@@ -62,14 +62,14 @@ needs_a_shell = pytest.mark.skipif(
 
 
 @needs_a_shell
-@pytest.mark.parametrize("page", run_mostly_later(page for page in PAGES if page not in WITH_CONTAINERS))
+@pytest.mark.parametrize("page", run_long_ones_later(page for page in PAGES if page not in WITH_CONTAINERS))
 def test_examples_give_what_the_page_shows(page: Path, tmp_path: Path, commands: Path | None) -> None:
     assert_examples_are_true(page, tmp_path, commands)
 
 
 @needs_a_shell
 @pytest.mark.usefixtures("rehearsal_images")
-@pytest.mark.parametrize("page", run_mostly_later(WITH_CONTAINERS))
+@pytest.mark.parametrize("page", run_long_ones_later(WITH_CONTAINERS))
 def test_examples_with_containers_give_what_the_page_shows(page: Path, tmp_path: Path, commands: Path | None) -> None:
     assert_examples_are_true(page, tmp_path, commands)
 
