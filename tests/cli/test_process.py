@@ -112,6 +112,23 @@ def test_a_score_that_a_signal_ends_says_so_and_leaves_no_router_behind(
     assert "Traceback" not in ran.err
 
 
+@posix
+def test_ctrl_c_while_the_command_line_is_loaded_prints_nothing(tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text("print(flush=True)\nimport time\ntime.sleep(60)\n", "utf-8")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "twinbench", "--version"],
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "\n"
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=WAIT_S) == ("", "")
+    assert process.returncode == -signal.SIGINT
+
+
 @pytest.mark.parametrize("has_thread", [False, True])
 @pytest.mark.parametrize(("arguments", "code"), [(["--version"], 0), (["no-such-command"], 2)])
 def test_a_process_that_ends_calls_what_was_registered_for_it_and_waits_for_threads(
