@@ -21,7 +21,7 @@ from static_track.banks.token_base import BaseRow, StepMessages, base_fingerprin
 from static_track.banks.unique_messages import UniqueMessages, number_of
 from twinbench.display.progress import Progress, no_progress
 from twinbench.errors import ContentError, Problem, UsageError
-from twinbench.reading.input_files import is_folder
+from twinbench.reading.input_files import is_folder, open_regular
 from twinbench.reading.numbered import NumberedRow
 from twinbench.reading.rows import MAX_PROBLEMS, STDIN, TRAJECTORY_SUFFIXES, Source, open_source
 from twinbench.reading.validation import format_value
@@ -247,7 +247,7 @@ def _refuse_trajectories(path: str) -> None:
 def _begins_as_trajectory(path: Path) -> bool:
     """Whether a file begins, or ends, as mini-swe-agent writes its trajectories: an object, where a bank is a list."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             head = file.read(_LOOKED_AT_BYTES)
             file.seek(max(path.stat().st_size - _LOOKED_AT_BYTES, 0))
             tail = file.read(_LOOKED_AT_BYTES)

@@ -141,6 +141,15 @@ def test_what_is_no_file_is_named_and_never_waited_for(tmp_path: Path, name: str
     assert "standard output" not in ran.err
 
 
+@linux
+@pytest.mark.parametrize("words", ["bank validate", "bank import --name new"])
+def test_a_pipe_with_the_name_of_a_document_is_refused_before_it_is_looked_into(words: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    os.mkfifo(path)
+    ran = twinbench(*words.split(), path)
+    assert (ran.code, ran.err) == (2, f"error: {path} is not a file\n")
+
+
 @pytest.mark.parametrize("name", thinned(COMMANDS, 4))
 def test_a_name_that_no_file_can_have_is_refused(tmp_path: Path, name: str) -> None:
     path, words = command(name, tmp_path / ("x" * 300))
