@@ -153,6 +153,22 @@ def test_a_process_that_ends_calls_what_was_registered_for_it_and_waits_for_thre
     assert done.stderr.splitlines()[-1] == "registered error"
 
 
+def test_a_process_does_not_wait_for_what_was_started_ahead() -> None:
+    script = """
+        import sys, threading
+        from twinbench.cli import run
+        from twinbench.executing.ahead import start_ahead
+
+        start_ahead(threading.Event().wait)
+        sys.argv = ["twinbench", "--version"]
+        run()
+        """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=WAIT_S
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @posix
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
 @pytest.mark.usefixtures("default_store")
@@ -194,6 +210,36 @@ def test_idle_threads_of_openblas_leave_the_cores_to_others_unless_told_otherwis
         timeout=WAIT_S,
     )
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, found)
+
+
+@posix
+@pytest.mark.parametrize("number", SIGNALS[:2])
+def test_a_signal_that_a_library_makes_an_error_of_is_one_too(number: signal.Signals) -> None:
+    script = """
+        import os, sys
+        import twinbench.storage.published
+        from twinbench.cli import run
+
+        def initialising():
+            try:
+                os.kill(os.getpid(), number)
+                while True:
+                    pass
+            except KeyboardInterrupt:
+                raise ImportError("an extension cannot be initialised")
+
+        number = int(sys.argv[1])
+        twinbench.storage.published.published_results = initialising
+        sys.argv = ["twinbench", "static", "published"]
+        run()
+        """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), str(int(number))],
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
+    )
+    assert (done.returncode, done.stderr) == (128 + number, "interrupted\n")
 
 
 @posix

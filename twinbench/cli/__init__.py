@@ -191,7 +191,8 @@ def _end_process(code: int) -> NoReturn:
 
     Freeing them takes as long as scoring a router, and the system frees the memory anyway.
     """
-    if threading.active_count() > 1:  # only the interpreter can wait for the threads of other libraries
+    others = [thread for thread in threading.enumerate() if thread is not threading.current_thread()]
+    if not all(thread.daemon for thread in others):  # only the interpreter can wait for the threads of other libraries
         gc.freeze()
         sys.exit(code)
     atexit._run_exitfuncs()  # noqa: SLF001 - there is no public way
@@ -228,12 +229,12 @@ def _run_app(arguments: Sequence[str] | None) -> int:
     except TwinbenchError as error:
         _print_error(str(error), error)
         return error.exit_code
-    except OSError as error:  # for example an unreadable file, or a full disk behind standard output
-        return INTERRUPTED if received_exit_code() is not None else _report_os_error(error)
-    except RuntimeError as error:
-        return INTERRUPTED if str(error) == _QUERY_INTERRUPTED else _report_unexpected(error)
     except Exception as error:  # noqa: BLE001 - the last resort: tell the user what to do
-        return _report_unexpected(error)
+        # Libraries turn the KeyboardInterrupt that ends them into errors of their own.
+        if received_exit_code() is not None or str(error) == _QUERY_INTERRUPTED:
+            return INTERRUPTED
+        # An OSError is for example an unreadable file, or a full disk behind standard output.
+        return _report_os_error(error) if isinstance(error, OSError) else _report_unexpected(error)
     return 0
 
 

@@ -15,14 +15,15 @@ from threading import Thread
 def start_ahead(work: Callable[[], object]) -> None:
     """Call a function in a thread.
 
-    Its errors are ignored: they are raised again, where they can be explained, by whoever needs its result.
+    Its errors are ignored: they are raised again, where they can be explained, by whoever needs its result. The process
+    does not wait for it at its end: an interrupt can leave Python's import lock with the main thread, for good.
     """
 
     def run() -> None:
         with suppress(Exception):
             work()
 
-    Thread(target=run, name="twinbench-ahead").start()
+    Thread(target=run, name="twinbench-ahead", daemon=True).start()
 
 
 def import_ahead(*modules: str) -> None:
