@@ -66,7 +66,7 @@ def connect(path: Path) -> duckdb.DuckDBPyConnection:
         if known is None:
             version = file_version(path)
             opened = duckdb.connect(str(path), read_only=True)
-            if not version or version[2] > MOST_KEPT_BYTES:
+            if not _stays_open(version):
                 return opened
             known = _open_databases[path] = _OpenDatabase(version, opened)
             while len(_open_databases) > MOST_KEPT:
@@ -82,8 +82,7 @@ def open_and_keep(path: Path) -> None:
     Raises:
         duckdb.Error: the file cannot be opened.
     """
-    version = file_version(path)
-    if version and version[2] <= MOST_KEPT_BYTES:
+    if _stays_open(file_version(path)):
         connect(path).close()
 
 
@@ -139,6 +138,11 @@ def close_all() -> None:
     with _lock:
         while _open_databases:
             _open_databases.popitem()[1].close()
+
+
+def _stays_open(version: Version) -> bool:
+    """Return whether a file of this version stays open: it exists and is not too large."""
+    return bool(version) and version[2] <= MOST_KEPT_BYTES
 
 
 def _current(path: Path) -> _OpenDatabase | None:

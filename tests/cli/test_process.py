@@ -8,7 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -41,6 +41,14 @@ def running(*arguments: str | Path) -> Iterator[ForkedCommand]:
     """A command that is under way; ended afterwards."""
     with ForkedCommand(arguments) as process:
         yield process
+
+
+def run_script(
+    script: str, *arguments: str, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run Python code in a process of its own."""
+    command = [sys.executable, "-c", textwrap.dedent(script), *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=WAIT_S)
 
 
 def until(condition: Path) -> None:
@@ -145,9 +153,7 @@ def test_a_process_that_ends_calls_what_was_registered_for_it_and_waits_for_thre
         sys.argv = ["twinbench", *{arguments}]
         run()
         """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=WAIT_S
-    )
+    done = run_script(script)
     assert done.returncode == code
     assert done.stdout.splitlines()[-1 - has_thread :] == ["thread"] * has_thread + ["registered"]
     assert done.stderr.splitlines()[-1] == "registered error"
@@ -163,9 +169,7 @@ def test_a_process_does_not_wait_for_what_was_started_ahead() -> None:
         sys.argv = ["twinbench", "--version"]
         run()
         """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=WAIT_S
-    )
+    done = run_script(script)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -202,71 +206,46 @@ def test_idle_threads_of_openblas_leave_the_cores_to_others_unless_told_otherwis
         sys.argv = ["twinbench", "--version"]
         run()
         """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)],
-        env=environment if theirs is None else environment | {variable: theirs},
-        capture_output=True,
-        text=True,
-        timeout=WAIT_S,
-    )
+    done = run_script(script, environment=environment if theirs is None else environment | {variable: theirs})
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, found)
 
 
+BY_A_QUERY = """
+import threading
+import duckdb
+
+def work():
+    threading.Timer(0.5, os.kill, (os.getpid(), number)).start()
+    while True:
+        duckdb.sql("SELECT count(*) FROM range(2000000) t WHERE hash(t.range) % 7 = 3").fetchall()
+"""
+BY_A_LIBRARY = """
+def work():
+    try:
+        os.kill(os.getpid(), number)
+        while True:
+            pass
+    except KeyboardInterrupt:
+        raise ImportError("an extension cannot be initialised")
+"""
+COMMAND_THAT_WORKS = """
+import os, sys
+import twinbench.storage.published
+from twinbench.cli import run
+
+number = int(sys.argv[1])
+{work}
+twinbench.storage.published.published_results = work
+sys.argv = ["twinbench", "static", "published"]
+run()
+"""
+
+
 @posix
 @pytest.mark.parametrize("number", SIGNALS[:2])
-def test_a_signal_that_a_library_makes_an_error_of_is_one_too(number: signal.Signals) -> None:
-    script = """
-        import os, sys
-        import twinbench.storage.published
-        from twinbench.cli import run
-
-        def initialising():
-            try:
-                os.kill(os.getpid(), number)
-                while True:
-                    pass
-            except KeyboardInterrupt:
-                raise ImportError("an extension cannot be initialised")
-
-        number = int(sys.argv[1])
-        twinbench.storage.published.published_results = initialising
-        sys.argv = ["twinbench", "static", "published"]
-        run()
-        """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script), str(int(number))],
-        capture_output=True,
-        text=True,
-        timeout=WAIT_S,
-    )
-    assert (done.returncode, done.stderr) == (128 + number, "interrupted\n")
-
-
-@posix
-@pytest.mark.parametrize("number", SIGNALS[:2])
-def test_a_signal_that_a_query_takes_for_itself_is_one_too(number: signal.Signals) -> None:
-    script = """
-        import os, sys, threading
-        import duckdb
-        import twinbench.storage.published
-        from twinbench.cli import run
-
-        def queries():
-            threading.Timer(0.5, os.kill, (os.getpid(), number)).start()
-            while True:
-                duckdb.sql("SELECT count(*) FROM range(2000000) t WHERE hash(t.range) % 7 = 3").fetchall()
-
-        number = int(sys.argv[1])
-        twinbench.storage.published.published_results = queries
-        sys.argv = ["twinbench", "static", "published"]
-        run()
-        """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script), str(int(number))],
-        capture_output=True,
-        text=True,
-        timeout=WAIT_S,
-    )
+@pytest.mark.parametrize("work", [BY_A_QUERY, BY_A_LIBRARY], ids=["a query", "a library"])
+def test_a_signal_that_others_make_an_error_of_is_one_too(work: str, number: signal.Signals) -> None:
+    done = run_script(COMMAND_THAT_WORKS.format(work=work), str(int(number)))
     assert (done.returncode, done.stderr) == (128 + number, "interrupted\n")
 
 

@@ -91,7 +91,7 @@ def score(
     if before is not None:
         _refuse_before(routers or [], predictions or [], summary)
     with open_evaluator(judging, plugins, gateway, routers or []) as (_, judge):
-        import_what_results_need(drawing)
+        import_what_results_need(drawing, is_drawn=not json_ and form is Format.table)
         board = judge.board(routers or [], predictions or [], drawing)
         change = None
         if before is not None:
@@ -149,7 +149,7 @@ def compare(
 
     drawing = resampling.resampling()
     with open_evaluator(judging, plugins, gateway, routers or []) as (_, judge):
-        import_what_results_need(drawing)
+        import_what_results_need(drawing, is_drawn=not json_ and form is Format.table)
         comparison = judge.compare(routers or [], predictions or [], drawing)
     if json_:
         print_json(comparison.to_json(), output)

@@ -77,11 +77,17 @@ def open_evaluator(
         typer.echo(make_printable(f"warning: {warning}"), err=True)
 
 
-def import_what_results_need(resampling: Resampling | None) -> None:
-    """Import what intervals and tables need in a thread, while DuckDB works."""
+def import_what_results_need(resampling: Resampling | None, *, is_drawn: bool) -> None:
+    """Import what results need in a thread, while DuckDB works.
+
+    Args:
+        resampling: how trajectories are resampled; None: no intervals.
+        is_drawn: whether the results are drawn as a table for people.
+    """
     from twinbench.executing.ahead import import_ahead
 
-    import_ahead(*([] if resampling is None else ["static_track.intervals"]), "rich.console", "rich.table")
+    intervals = () if resampling is None else ("static_track.intervals",)
+    import_ahead(*intervals, *(("rich.console", "rich.table") if is_drawn else ()))
 
 
 def print_failures(entries: Iterable[Entry]) -> bool:
